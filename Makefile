@@ -1,0 +1,38 @@
+# Two commands for a newcomer: `make demo` (watch it work) and `make test` (all tests).
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test notebooks lint lock clean
+
+help:  ## what can be made here
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("balancebook needs Python 3.11 or newer: set PYTHON=...") if sys.version_info < (3, 11) else None'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing the locked packages into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --no-index -e .
+	@touch $@
+
+demo: $(STAMP)  ## start a real Cassandra, run every notebook and runbook, show the verdicts
+	@$(BIN)/balancebook demo
+
+test: $(STAMP)  ## all tests, against a real Cassandra
+	@$(BIN)/python -m pytest
+
+notebooks: $(STAMP)  ## regenerate the stored outputs of every notebook
+	@$(BIN)/python -m balancebook.demo.regenerate
+
+lint: $(STAMP)  ## ruff, mypy, import contracts
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+lock: $(STAMP)  ## resolve the locked packages anew (needs uv)
+	uv pip compile pyproject.toml --extra embedded --extra dev --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements.lock
+
+clean:  ## remove the virtual environment (demo state stays: balancebook down)
+	rm -rf $(VENV)
