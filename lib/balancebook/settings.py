@@ -1,0 +1,273 @@
+"""Loading a profile: one table of `balancebook.toml`, with BALANCEBOOK_* variables laid over its connection.
+
+Nothing here opens a connection, and no file holds a secret: profiles refer to them (see balancebook.profile).
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from balancebook.assets import Asset, Registry
+from balancebook.profile import GatewaySettings, LedgerSchema, Limits, Profile, Secret, SettingsError, Tls
+
+__all__ = [
+    "GatewaySettings",
+    "LedgerSchema",
+    "Limits",
+    "Profile",
+    "Secret",
+    "SettingsError",
+    "Tls",
+    "find_config",
+    "load_profile",
+    "load_registry",
+    "retarget",
+    "state_dir",
+]
+
+CONFIG_NAME = "balancebook.toml"
+STATE_NAME = ".balancebook"
+EMBEDDED = "embedded"
+# Cassandra's rule for keyspace and table names, quoted or not: SchemaConstants.PATTERN_WORD_CHARS, length 48.
+_IDENTIFIER = re.compile(r"\w{1,48}", re.ASCII)
+_DEMO_FOLDER = Path(__file__).parent / "demo"
+
+
+def find_config(env: Mapping[str, str] = os.environ, cwd: Path | None = None) -> Path | None:
+    """The profile file: BALANCEBOOK_CONFIG, else the nearest balancebook.toml at or above the working folder."""
+    if named := env.get("BALANCEBOOK_CONFIG"):
+        path = Path(named).expanduser().absolute()
+        if not path.is_file():
+            raise SettingsError(
+                f"BALANCEBOOK_CONFIG names {named}, which is no file.", "Correct or unset it."
+            )
+        return path
+    found = _nearest(CONFIG_NAME, cwd)
+    return found if found and found.is_file() else None
+
+
+def state_dir(env: Mapping[str, str] = os.environ, cwd: Path | None = None) -> Path:
+    """The folder of all state (absolute): BALANCEBOOK_STATE, else `.balancebook` beside the profile file,
+    else the nearest existing one at or above the working folder, else one in the working folder."""
+    if named := env.get("BALANCEBOOK_STATE"):
+        return Path(named).expanduser().absolute()
+    config = find_config(env, cwd)
+    if config:
+        return config.parent / STATE_NAME
+    return _nearest(STATE_NAME, cwd) or (cwd or Path.cwd()) / STATE_NAME
+
+
+def _nearest(name: str, cwd: Path | None) -> Path | None:
+    start = (cwd or Path.cwd()).absolute()
+    return next((folder / name for folder in (start, *start.parents) if (folder / name).exists()), None)
+
+
+def load_profile(
+    name: str | None = None, *, env: Mapping[str, str] = os.environ, cwd: Path | None = None
+) -> Profile:
+    """The profile `name`, else BALANCEBOOK_PROFILE, else the file's `default_profile`, else the embedded database.
+
+    Raises SettingsError, naming the key and a likely intended one, for anything that cannot be used.
+    """
+    config = find_config(env, cwd)
+    document = _read_toml(config) if config else {}
+    profiles = _profiles(document, config)
+    name = name or env.get("BALANCEBOOK_PROFILE") or document.get("default_profile") or EMBEDDED
+    if name == EMBEDDED:
+        table, folder = _embedded_table(env, cwd), _DEMO_FOLDER
+    elif name in profiles and config:
+        table, folder = dict(profiles[name]), config.parent
+    else:
+        known = [*profiles, EMBEDDED]
+        raise SettingsError(
+            f"There is no profile {name!r}{f' in {config}' if config else ''}; known: {', '.join(known)}.",
+            "Name one of these, or add it to balancebook.toml.",
+            parameter="profile",
+            suggestion=_close(name, known),
+        )
+    return _validated(name, _overridden(table, env, embedded=name == EMBEDDED), folder)
+
+
+def _profiles(document: Mapping[str, Any], config: Path | None) -> dict[str, Any]:
+    for key in document:
+        if key not in ("default_profile", "profiles"):
+            raise SettingsError(
+                f"{config}: unknown key {key!r}.",
+                "A profile is a table [profiles.NAME].",
+                parameter=key,
+                suggestion=_close(key, ["default_profile", "profiles"]),
+            )
+    profiles = document.get("profiles", {})
+    if not isinstance(profiles, dict) or not all(isinstance(table, dict) for table in profiles.values()):
+        raise SettingsError(f"{config}: `profiles` is not a table of tables.", "Write [profiles.NAME].")
+    if EMBEDDED in profiles:
+        raise SettingsError(
+            f"{config}: the profile name {EMBEDDED!r} is taken by the demo.", "Choose another name."
+        )
+    return profiles
+
+
+def _embedded_table(env: Mapping[str, str], cwd: Path | None) -> dict[str, Any]:
+    """The demo's own profile, with the addresses that the running server and gateway left in the state folder."""
+    table = _read_toml(_DEMO_FOLDER / "profile.toml")
+    state = state_dir(env, cwd)
+    server = _read_state(state / "server" / "server.json")
+    if server:
+        table |= {"contact_points": [server["host"]], "port": server["port"]}
+    elif "BALANCEBOOK_PORT" in env:
+        table["port"] = env["BALANCEBOOK_PORT"]
+    gateway = _read_state(state / "gateway" / "gateway.json")
+    if gateway:
+        table["gateway"] = {"url": gateway["url"]}
+    elif "BALANCEBOOK_GATEWAY_PORT" in env:
+        table["gateway"] = {"url": f"http://127.0.0.1:{env['BALANCEBOOK_GATEWAY_PORT']}"}
+    return table | {"embedded": True}
+
+
+def _read_state(path: Path) -> dict[str, Any] | None:
+    try:
+        state = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise SettingsError(
+            f"{path} cannot be read: {error}.", "Run `balancebook down`, then `balancebook up`."
+        ) from error
+    return state if isinstance(state, dict) else None
+
+
+def _overridden(table: dict[str, Any], env: Mapping[str, str], *, embedded: bool) -> dict[str, Any]:
+    """The table with the BALANCEBOOK_* variables laid over it; those of the connection do not move the demo."""
+    if gateway := env.get("BALANCEBOOK_GATEWAY_URL"):
+        table["gateway"] = {**table.get("gateway", {}), "url": gateway}
+    if grace := env.get("BALANCEBOOK_GRACE_S"):
+        table["grace_s"] = grace
+    if embedded:
+        return table
+    if points := env.get("BALANCEBOOK_CONTACT_POINTS"):
+        table["contact_points"] = [point.strip() for point in points.split(",") if point.strip()]
+    for key in ("local_dc", "username"):
+        if value := env.get(f"BALANCEBOOK_{key.upper()}"):
+            table[key] = value
+    if "BALANCEBOOK_PASSWORD" in env:
+        table["password"] = "env:BALANCEBOOK_PASSWORD"  # noqa: S105 (a reference, not a password)
+    return table
+
+
+def _validated(name: str, table: dict[str, Any], folder: Path) -> Profile:
+    registry = table.pop("registry", None)
+    if not isinstance(registry, str):
+        raise SettingsError(
+            f"Profile {name!r}: registry is missing.",
+            'Name the file of assets: registry = "assets.toml".',
+            parameter="registry",
+        )
+    table["registry"] = load_registry(folder / registry)
+    _resolve_paths(table, folder)
+    try:
+        return Profile.model_validate({"name": name, **table})
+    except ValidationError as error:
+        raise _settings_error(name, error) from error
+
+
+def _resolve_paths(table: dict[str, Any], folder: Path) -> None:
+    tls = table.get("tls")
+    held_in = [(table, "view_definition")]
+    held_in += [(tls, key) for key in ("ca", "cert", "key")] if isinstance(tls, dict) else []
+    for holder, key in held_in:
+        if isinstance(holder.get(key), str):
+            holder[key] = folder / Path(holder[key]).expanduser()
+            if not holder[key].is_file():
+                raise SettingsError(f"{key}: {holder[key]} is no file.", "Correct the path.", parameter=key)
+
+
+def _settings_error(name: str, error: ValidationError) -> SettingsError:
+    """The first of pydantic's complaints, as one line; the rejected value is never repeated (it may be a secret)."""
+    first = error.errors(include_input=False, include_url=False)[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        suggestion = _close(str(first["loc"][-1]), _known_keys(first["loc"][:-1]))
+        hint = f"Did you mean {suggestion}?" if suggestion else "Remove it."
+        return SettingsError(
+            f"Profile {name!r}: unknown key {key}.", hint, parameter=key, suggestion=suggestion
+        )
+    return SettingsError(
+        f"Profile {name!r}: {key}: {first['msg']}.", "Correct it in the profile.", parameter=key
+    )
+
+
+def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+    nested: dict[str, type[BaseModel]] = {
+        "tls": Tls,
+        "gateway": GatewaySettings,
+        "ledger": LedgerSchema,
+        "limits": Limits,
+    }
+    model = nested.get(str(location[0]), Profile) if location else Profile
+    return list(model.model_fields)
+
+
+def retarget(
+    profile: Profile, *, keyspace: str | None = None, view: str | None = None, gateway_url: str | None = None
+) -> Profile:
+    """The profile pointed at another keyspace, view or gateway; None keeps the profile's own.
+
+    Raises SettingsError, with the notebook's parameter name, for a name or URL that cannot be one.
+    """
+    for parameter, name in (("keyspace", keyspace), ("view", view)):
+        if name is not None and not _IDENTIFIER.fullmatch(name):
+            raise SettingsError(
+                f"{parameter} {name!r} is no CQL name.",
+                "Give 1 to 48 letters, digits or _, as stored (case matters, no quotes).",
+                parameter=parameter,
+            )
+    changes: dict[str, object] = {k: v for k, v in (("keyspace", keyspace), ("view", view)) if v is not None}
+    if gateway_url is not None:
+        try:
+            changes["gateway"] = GatewaySettings(**{**profile.gateway.model_dump(), "url": gateway_url})
+        except ValidationError as error:
+            raise SettingsError(
+                f"gateway_url {gateway_url!r} is no address.",
+                "Write http://HOST:PORT, without a path.",
+                parameter="gateway_url",
+            ) from error
+    return profile.model_copy(update=changes)
+
+
+def load_registry(path: Path) -> Registry:
+    """The assets of a TOML file: tables [[assets]] with id, symbol, decimals, shown. Raises SettingsError."""
+    entries = _read_toml(path).get("assets")
+    if not isinstance(entries, list) or not entries:
+        raise SettingsError(
+            f"{path} lists no assets.", "Write one [[assets]] table for each.", parameter="registry"
+        )
+    try:
+        return Registry(tuple(Asset(**entry) for entry in entries))
+    except (TypeError, ValueError) as error:
+        raise SettingsError(
+            f"{path}: {error}", "Each asset needs id, symbol, decimals, shown.", parameter="registry"
+        ) from error
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            f"{path} cannot be read: {error}.", "Check the path and its permissions."
+        ) from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path} is no valid TOML: {error}.", "Correct the line it names.") from error
+
+
+def _close(word: str, known: list[str]) -> str | None:
+    return next(iter(difflib.get_close_matches(word, known, n=1)), None)
