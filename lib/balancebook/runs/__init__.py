@@ -1,0 +1,1 @@
+"""Running notebooks: find them, check their parameters, execute them, keep and publish what they leave."""
