@@ -1,0 +1,157 @@
+"""The notebooks and runbooks that can be run: found by name or path, described without executing anything.
+
+Files are read as plain JSON: importing nbformat to list them would take longer than all the rest.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import balancebook
+from balancebook.errors import UsageError
+from balancebook.runs.schema import read_schema
+from balancebook.runs.values import Parameter
+
+Kind = Literal["notebook", "runbook"]
+_FOLDERS: dict[Kind, str] = {"notebook": "notebooks", "runbook": "runbooks"}
+_CODE = re.compile(r"[A-Z][0-9]{3}")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One notebook or runbook. `required` and `optional` are the codes of the checks that it declares."""
+
+    name: str
+    kind: Kind
+    path: Path
+    title: str
+    description: str
+    parameters: tuple[Parameter, ...]
+    required: tuple[str, ...]
+    optional: tuple[str, ...]
+    sha256: str
+    document: Mapping[str, Any] = field(repr=False)
+
+
+def list_entries() -> list[Entry]:
+    """Everything that is shipped, notebooks first, each by name. Raises UsageError for a malformed one."""
+    return [read_entry(path, kind) for kind in _FOLDERS for path in _shipped(kind)]
+
+
+def find_entry(name_or_path: str) -> Entry:
+    """The entry of that name, or in that file. Raises UsageError, with a likely name, if there is none."""
+    if name_or_path.endswith(".ipynb") or os.sep in name_or_path or "/" in name_or_path:
+        return read_entry(Path(name_or_path), _kind_of(Path(name_or_path)))
+    known = {path.stem: (path, kind) for kind in _FOLDERS for path in _shipped(kind)}
+    if name_or_path in known:
+        return read_entry(*known[name_or_path])
+    suggestion = next(iter(difflib.get_close_matches(name_or_path, known, n=1)), None)
+    remedy = f"Did you mean {suggestion}?" if suggestion else f"Known: {', '.join(known) or 'none'}."
+    raise UsageError(
+        f"There is no notebook or runbook {name_or_path!r}.", remedy, parameter="name", suggestion=suggestion
+    )
+
+
+def _shipped(kind: Kind) -> list[Path]:
+    """In a wheel inside the package, in a checkout beside lib/."""
+    package = Path(balancebook.__file__).parent
+    inside = package / "_shipped"
+    root = inside if inside.is_dir() else package.parents[1]
+    return sorted(path for path in (root / _FOLDERS[kind]).glob("*.ipynb") if not path.name.startswith("."))
+
+
+def _kind_of(path: Path) -> Kind:
+    return "runbook" if path.absolute().parent.name == _FOLDERS["runbook"] else "notebook"
+
+
+def read_entry(path: Path, kind: Kind) -> Entry:
+    """What a notebook file says of itself. Raises UsageError, naming the file, if it is no usable notebook."""
+    content = _read(path)
+    document = _parse(content, path)
+    required, optional = _declared(document["metadata"], path)
+    title, description = _headline(document["cells"])
+    return Entry(
+        name=path.stem,
+        kind=kind,
+        path=path,
+        title=title or path.stem,
+        description=description,
+        parameters=read_schema(document, path.stem),
+        required=required,
+        optional=optional,
+        sha256=hashlib.sha256(content).hexdigest(),
+        document=document,
+    )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"The notebook {path} cannot be read: {error.strerror}.",
+            "`balancebook list` shows what there is.",
+            parameter="name",
+        ) from error
+
+
+def _parse(content: bytes, path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise _unusable(path, f"it is no JSON ({error})") from error
+    if not isinstance(document, dict) or document.get("nbformat") != 4:
+        raise _unusable(path, "it is no notebook of format 4")
+    cells, metadata = document.get("cells"), document.get("metadata")
+    if not isinstance(cells, list) or not isinstance(metadata, dict) or not all(map(_is_cell, cells)):
+        raise _unusable(path, "its cells or metadata are malformed")
+    return document
+
+
+def _is_cell(cell: Any) -> bool:
+    return (
+        isinstance(cell, dict)
+        and isinstance(cell.get("cell_type"), str)
+        and isinstance(cell.get("source"), str | list)
+        and isinstance(cell.get("metadata"), dict)
+    )
+
+
+def _unusable(path: Path, why: str) -> UsageError:
+    return UsageError(
+        f"{path} cannot be run: {why}.", "Open and save it in JupyterLab to see.", parameter="name"
+    )
+
+
+def _declared(metadata: Mapping[str, Any], path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    own = metadata.get("balancebook", {})
+    checks = own.get("checks", {}) if isinstance(own, dict) else None
+    lists = [checks.get(key, []) for key in ("required", "optional")] if isinstance(checks, dict) else [None]
+    if not all(isinstance(codes, list) and all(map(_is_code, codes)) for codes in lists):
+        raise _unusable(path, "metadata.balancebook.checks must be {required: [codes], optional: [codes]}")
+    every = [code for codes in lists for code in codes]
+    if len(set(every)) < len(every):
+        raise _unusable(path, "metadata.balancebook.checks names a check twice")
+    return tuple(lists[0]), tuple(lists[1])
+
+
+def _is_code(code: Any) -> bool:
+    return isinstance(code, str) and bool(_CODE.fullmatch(code))
+
+
+def _headline(cells: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+    """(the first heading, the first paragraph below it) of the first markdown cell."""
+    text = next(("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"), "")
+    heading, _, body = text.strip().partition("\n")
+    if not heading.startswith("#"):
+        heading, body = "", text
+    paragraph = body.strip().split("\n\n", maxsplit=1)[0]
+    return heading.lstrip("# ").strip(), " ".join(paragraph.split())
