@@ -1,0 +1,1 @@
+"""Everything that speaks to the database server: connecting, reading, introspection, health, scans."""

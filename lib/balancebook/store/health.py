@@ -1,0 +1,164 @@
+"""Whether a view is there and built: per node, with a percentage while it is being built."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+from uuid import UUID
+
+from balancebook.store.dialects import Dialect, dialect_of
+from balancebook.store.errors import StoreError
+from balancebook.store.reader import RING, Host, Reader
+from balancebook.store.schema import View, read_view
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+State = Literal["missing", "building", "healthy", "unknown"]
+BUILT = "SUCCESS"
+# Cassandra's OperationType.VIEW_BUILD as system_views.sstable_tasks spells it.
+_BUILD_TASK = "view build"
+# A build goes from range to range and shows no task in between: it runs if either of two looks sees one.
+_BETWEEN_LOOKS_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class NodeBuild:
+    """One current member of the ring. status: SUCCESS, STARTED or "none" (the node reported nothing).
+
+    percent: of this node's own tokens, 0 to 100; None if it cannot be read. running: whether a build of a view on
+    this base runs there now; None if that cannot be told. False while STARTED proves a stopped build.
+    """
+
+    address: str
+    host_id: UUID
+    status: str
+    percent: float | None
+    running: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ViewHealth:
+    """healthy only if every current member of the ring reports SUCCESS; note says what else a person should know.
+
+    percent: the mean over the nodes, None if it is not known of all of them.
+    """
+
+    state: State
+    percent: float | None = None
+    nodes: tuple[NodeBuild, ...] = ()
+    note: str = ""
+
+
+def view_health(reader: Reader, keyspace: str, view: str) -> ViewHealth:
+    """How far the view is built, by the server's own status tables (docs of each: store/dialects.py).
+
+    What cannot be read is `unknown`, with the reason and the remedy in `note`; nothing is raised for it.
+    """
+    try:
+        found = read_view(reader, keyspace, view)
+        if found is None:
+            return ViewHealth("missing", note=f"There is no materialized view {keyspace}.{view}.")
+        return _health(reader, found, dialect_of(reader.server, reader.profile))
+    except StoreError as error:
+        return ViewHealth("unknown", note=str(error))
+
+
+def _health(reader: Reader, view: View, dialect: Dialect) -> ViewHealth:
+    statuses: dict[UUID, str] = dict(reader.rows(dialect.build_status, (view.keyspace, view.name)))
+    hosts = reader.hosts()
+    if all(statuses.get(host.host_id) == BUILT for host in hosts):
+        return _confirmed(reader, view, dialect, hosts)
+    spans = reader.token_spans(view.keyspace) if dialect.own_ranges else {}
+    nodes, notes = [], [dialect.note]
+    for host in hosts:
+        status = statuses.get(host.host_id, "none")
+        try:
+            nodes.append(_node(reader, view, dialect, host, status, spans))
+        except StoreError as error:
+            nodes.append(NodeBuild(host.address, host.host_id, status, None))
+            notes.append(str(error))
+    stopped = [node.address for node in nodes if node.status != BUILT and node.running is False]
+    if stopped:
+        notes.append(_stopped(view, stopped))
+    return ViewHealth("building", overall(nodes), tuple(nodes), _joined(notes))
+
+
+def _confirmed(reader: Reader, view: View, dialect: Dialect, hosts: Sequence[Host]) -> ViewHealth:
+    """Healthy, unless a node itself knows better.
+
+    The statuses are read from one replica of a distributed table. After DROP and CREATE that replica may still hold the
+    SUCCESS of the view before; the node's own table of built views does not.
+    """
+    nodes, notes = [], [dialect.note]
+    for host in hosts:
+        try:
+            built = bool(reader.rows_on(host, dialect.locally_built, (view.keyspace, view.name)))
+        except StoreError as error:
+            notes.append(f"Not confirmed on {host.address} itself. {error}")
+            built = True
+        nodes.append(
+            NodeBuild(host.address, host.host_id, BUILT, 100.0)
+            if built
+            else NodeBuild(host.address, host.host_id, "none", None)
+        )
+    state: State = "healthy" if all(node.status == BUILT for node in nodes) else "building"
+    return ViewHealth(state, overall(nodes), tuple(nodes), _joined(notes))
+
+
+def _node(
+    reader: Reader, view: View, dialect: Dialect, host: Host, status: str, spans: Mapping[UUID, int]
+) -> NodeBuild:
+    if status == BUILT:
+        return NodeBuild(host.address, host.host_id, status, 100.0)
+    progress = reader.rows_on(host, dialect.build_progress, (view.keyspace, view.name))
+    span = spans.get(host.host_id) if dialect.own_ranges else RING * len(progress)
+    running = _running(reader, view, dialect, host)
+    return NodeBuild(host.address, host.host_id, status, percent_built(progress, span or 0), running)
+
+
+def percent_built(progress: Iterable[tuple[str, str, str | None]], span: int) -> float | None:
+    """How much of `span` tokens is built, 0 to 100, from rows (start, end, last token, each as text, last or null).
+
+    A row appears only when its range begins, so the rows alone do not say how much there is in all. Ranges may wrap.
+    None if the span is not known.
+    """
+    if span <= 0:
+        return None
+    done = sum((int(last) - int(start)) % RING for start, _, last in progress if last is not None)
+    return 100.0 * done / span
+
+
+def overall(nodes: Sequence[NodeBuild]) -> float | None:
+    """The mean percentage of the nodes; None if there are none or one is not known."""
+    known = [node.percent for node in nodes if node.percent is not None]
+    return sum(known) / len(known) if known and len(known) == len(nodes) else None
+
+
+def _running(reader: Reader, view: View, dialect: Dialect, host: Host) -> bool | None:
+    if dialect.running_builds is None:
+        return None
+    for look in range(2):
+        if look:
+            time.sleep(_BETWEEN_LOOKS_S)
+        try:
+            tasks = reader.rows_on(host, dialect.running_builds, (view.keyspace, view.base_name))
+        except StoreError:
+            # The task list wants a GRANT of its own; the status says the rest without it.
+            return None
+        if (_BUILD_TASK,) in tasks:
+            return True
+    return False
+
+
+def _stopped(view: View, addresses: Sequence[str]) -> str:
+    return (
+        f"The build is stopped on {', '.join(addresses)}: started, and no such task runs. It goes on after "
+        f"a restart of the node, or any ALTER of the base table {view.base_name}."
+    )
+
+
+def _joined(notes: Iterable[str]) -> str:
+    return " ".join(note for note in dict.fromkeys(notes) if note)
