@@ -1,0 +1,5 @@
+"""The demo exchange's balance gateway: what balancebook judges, so it shares no code with balancebook.
+
+It has its own CQL, registry and number format, and runs as its own process: `python -m balancebook.demo.gateway`.
+In mode `fixed` it answers as a gateway should; in mode `seed` it repeats the faults of the gateway in the report.
+"""

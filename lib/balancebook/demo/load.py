@@ -1,0 +1,280 @@
+"""Loading the demo exchange: fast, and so that an interrupted load is finished and a finished one is not repeated.
+
+What a keyspace was loaded with stands in `balancebook_demo.loaded`, begun before the first row and marked complete
+after the last. The rows depend on nothing but the size, so a load that was cut off is simply written again.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from cassandra import OperationTimedOut, WriteFailure, WriteTimeout
+from cassandra.cluster import Session
+from cassandra.query import BatchStatement, BatchType, PreparedStatement
+
+from balancebook.demo.generate import DEFAULT, LedgerEntry, Record, SettledTrade, Size, generate
+from balancebook.demo.schema import INDEXES, LEDGER, TRADES, VIEW, create_schema
+from balancebook.errors import BalancebookError, UsageError
+from balancebook.settings import Profile
+from balancebook.store.connect import close, connect
+from balancebook.store.errors import translate
+from balancebook.store.health import view_health
+from balancebook.store.names import quote
+from balancebook.store.reader import open_reader
+
+Progress = Callable[[str], None]
+
+_MARKERS = """CREATE TABLE IF NOT EXISTS balancebook_demo.loaded (
+    keyspace_name text PRIMARY KEY, table_id uuid, digest text, rows bigint, trades bigint, complete boolean)"""
+_MARKER_KEYSPACE = """CREATE KEYSPACE IF NOT EXISTS balancebook_demo
+    WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}"""
+
+_ROWS_A_BATCH = 50  # More than 100 updates of a view in one batch have lost rows in the field.
+_TRADES_A_BATCH = 10  # Each is a partition of its own; the server warns above 10 in a batch.
+_BUFFERED = 40_000
+_IN_FLIGHT = 48
+_BUSY = (WriteTimeout, WriteFailure, OperationTimedOut)
+_ATTEMPTS = 5
+_PATIENCE_S = 30.0  # of one write or schema change: the server may be starting, or busy with others
+_COUNT_S = 120.0
+_BUILD_S = 300.0
+
+
+class LoadError(BalancebookError):
+    """The demo data could not be loaded completely."""
+
+    code = "load"
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What the keyspace holds: the number of ledger rows and trades, and whether this call wrote them."""
+
+    rows: int
+    trades: int
+    fresh: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Marker:
+    table_id: Any
+    digest: str
+    rows: int
+    trades: int
+    complete: bool
+
+
+def ensure_loaded(profile: Profile, *, size: Size = DEFAULT, progress: Progress = lambda _: None) -> Loaded:
+    """Make the profile's keyspace hold the demo exchange of this size, with its view built.
+
+    Whatever is missing of the schema is created. Returns at once when the same data are loaded already. Raises
+    UsageError if the profile is not the embedded database, or if the keyspace holds rows that are not these (nothing
+    is then touched), StoreError if the database fails, LoadError if rows are missing afterwards.
+    """
+    if not profile.embedded:
+        raise UsageError(
+            f"The demo data are not loaded into profile {profile.name!r}: it is not the embedded database.",
+            "Use the profile embedded.",
+            parameter="profile",
+        )
+    session = connect(profile)
+    try:
+        return _Loader(session, profile, size, progress).ensure()
+    except BalancebookError:
+        raise
+    except Exception as error:
+        raise translate(error, what=f"loading the demo data into {profile.keyspace}") from error
+    finally:
+        close(session)
+
+
+class _Loader:
+    def __init__(self, session: Session, profile: Profile, size: Size, progress: Progress) -> None:
+        self.session, self.profile, self.size, self.progress = session, profile, size, progress
+        self.keyspace, self.quoted = profile.keyspace, quote(profile.keyspace)
+
+    def ensure(self) -> Loaded:
+        marker, table_id = self.marker(), self.table_id()
+        empty = table_id is None or not self.rows(f"SELECT seq FROM {self.quoted}.{LEDGER} LIMIT 1")
+        ours = (
+            marker if marker and (marker.table_id, marker.digest) == (table_id, self.size.digest()) else None
+        )
+        if not empty and ours is None:
+            raise self.something_else(marker, table_id)
+        if ours and ours.complete and not empty:
+            create_schema(self.change, self.keyspace)
+            self.wait_until_built()
+            return Loaded(ours.rows, ours.trades, fresh=False)
+        return self.load()
+
+    def load(self) -> Loaded:
+        create_schema(self.change, self.keyspace)
+        self.change(_MARKER_KEYSPACE)
+        self.change(_MARKERS)
+        self.mark(0, 0, complete=False)
+        rows, trades = self.write_all()
+        self.wait_until_built()
+        for table, expected in ((LEDGER, rows), (VIEW, rows), (TRADES, trades)):
+            self.require_count(table, expected)
+        self.mark(rows, trades, complete=True)
+        return Loaded(rows, trades, fresh=True)
+
+    def something_else(self, marker: _Marker | None, table_id: Any) -> UsageError:
+        if marker is None or marker.table_id != table_id:
+            what = "rows that this demo did not load"
+        else:
+            what = f"the demo data of another size or seed ({marker.rows} rows)"
+            what = what if marker.complete else "an unfinished load of another size or seed"
+        return UsageError(
+            f"Keyspace {self.keyspace} holds {what}; they are left as they are.",
+            f"To replace them: DROP KEYSPACE {self.quoted}; else load into another keyspace.",
+            parameter="keyspace",
+        )
+
+    def write_all(self) -> tuple[int, int]:
+        """Write every record; the numbers of ledger rows and of trades."""
+        pipeline, rows, trades, told = _Pipeline(self.session), 0, 0, time.monotonic()
+        prepared = {
+            kind: self.prepare(kind, table) for kind, table in ((LedgerEntry, LEDGER), (SettledTrade, TRADES))
+        }
+        for records in _batches(generate(self.size)):
+            pipeline.write(_batch(prepared[type(records[0])], records))
+            is_entry = isinstance(records[0], LedgerEntry)
+            rows, trades = rows + len(records) * is_entry, trades + len(records) * (not is_entry)
+            if time.monotonic() - told >= 1.0:
+                told = time.monotonic()
+                self.progress(f"loading the demo exchange: {rows} of about {self.size.rows} ledger rows")
+        pipeline.finish()
+        return rows, trades
+
+    def prepare(self, kind: type[LedgerEntry] | type[SettledTrade], table: str) -> PreparedStatement:
+        columns, marks = ", ".join(kind._fields), ", ".join("?" * len(kind._fields))
+        return self.session.prepare(f"INSERT INTO {self.quoted}.{table} ({columns}) VALUES ({marks})")
+
+    def wait_until_built(self) -> None:
+        """Until the view is built on every node and both indexes can be queried; at once if nothing was missing."""
+        deadline, told = time.monotonic() + _BUILD_S, False
+        with open_reader(self.profile) as reader:
+            while not (view_health(reader, self.keyspace, VIEW).state == "healthy" and self.indexed()):
+                if time.monotonic() > deadline:
+                    raise LoadError(
+                        f"The view {self.keyspace}.{VIEW} or an index is not built after {_BUILD_S:.0f} s.",
+                        "See the database's log, and run the same command again.",
+                    )
+                if not told:
+                    self.progress("waiting until the view and the indexes are built")
+                told = True
+                time.sleep(0.05)
+
+    def indexed(self) -> bool:
+        """A node names its built indexes in system."IndexInfo", whose table_name holds the keyspace."""
+        built = self.rows('SELECT index_name FROM system."IndexInfo" WHERE table_name = %s', (self.keyspace,))
+        return {(index,) for index in INDEXES} <= set(built)
+
+    def require_count(self, table: str, expected: int) -> None:
+        ((found,),) = self.session.execute(f"SELECT COUNT(*) FROM {self.quoted}.{table}", timeout=_COUNT_S)
+        if found != expected:
+            raise LoadError(
+                f"{self.keyspace}.{table} holds {found} rows after the load, not {expected}.",
+                f"DROP KEYSPACE {self.quoted}, and run the same command again.",
+            )
+
+    def table_id(self) -> Any:
+        """The ledger table's id, or None if it is not there. A table dropped and created anew has another one."""
+        cql = "SELECT id FROM system_schema.tables WHERE keyspace_name = %s AND table_name = %s"
+        return next((table for (table,) in self.rows(cql, (self.keyspace, LEDGER))), None)
+
+    def marker(self) -> _Marker | None:
+        cql = "SELECT id FROM system_schema.tables WHERE keyspace_name = 'balancebook_demo' AND table_name = 'loaded'"
+        if not self.rows(cql):
+            return None
+        cql = "SELECT table_id, digest, rows, trades, complete FROM balancebook_demo.loaded WHERE keyspace_name = %s"
+        return next((_Marker(*row) for row in self.rows(cql, (self.keyspace,))), None)
+
+    def mark(self, rows: int, trades: int, *, complete: bool) -> None:
+        self.session.execute(
+            """INSERT INTO balancebook_demo.loaded (keyspace_name, table_id, digest, rows, trades, complete)
+               VALUES (%s, %s, %s, %s, %s, %s)""",
+            (self.keyspace, self.table_id(), self.size.digest(), rows, trades, complete),
+            timeout=_PATIENCE_S,
+        )
+
+    def rows(self, cql: str, parameters: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+        return list(self.session.execute(cql, parameters, timeout=_PATIENCE_S))
+
+    def change(self, cql: str) -> None:
+        self.session.execute(cql, timeout=_PATIENCE_S)
+
+
+def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
+    """The records in lists for one batch each: entries of one account, or trades. At most _BUFFERED entries wait."""
+    accounts: defaultdict[tuple[int, int], list[Record]] = defaultdict(list)
+    trades: list[Record] = []
+    waiting = 0
+    for record in records:
+        if isinstance(record, SettledTrade):
+            trades.append(record)
+            if len(trades) == _TRADES_A_BATCH:
+                yield trades
+                trades = []
+            continue
+        account = record.user_id, record.asset_id
+        accounts[account].append(record)
+        waiting += 1
+        if len(accounts[account]) == _ROWS_A_BATCH:
+            waiting -= _ROWS_A_BATCH
+            yield accounts.pop(account)
+        if waiting >= _BUFFERED:
+            yield from accounts.values()
+            accounts.clear()
+            waiting = 0
+    yield from accounts.values()
+    if trades:
+        yield trades
+
+
+def _batch(prepared: PreparedStatement, records: Iterable[Record]) -> BatchStatement:
+    batch = BatchStatement(BatchType.UNLOGGED)
+    for record in records:
+        batch.add(prepared, record)
+    return batch
+
+
+class _Pipeline:
+    """A bounded number of writes in flight. What a busy server drops is written again (the same row twice is one row);
+    the first write that fails for good ends it."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.slots = threading.Semaphore(_IN_FLIGHT)
+        self.error: Exception | None = None
+
+    def write(self, batch: BatchStatement) -> None:
+        self.slots.acquire()
+        if self.error:
+            raise self.error
+        self._send(batch, attempt=1)
+
+    def finish(self) -> None:
+        """Wait for all that is in flight."""
+        for _ in range(_IN_FLIGHT):
+            self.slots.acquire()
+        if self.error:
+            raise self.error
+
+    def _send(self, batch: BatchStatement, attempt: int) -> None:
+        def failed(error: Exception) -> None:
+            if isinstance(error, _BUSY) and attempt < _ATTEMPTS:
+                self._send(batch, attempt + 1)
+                return
+            self.error = error
+            self.slots.release()
+
+        self.session.execute_async(batch, timeout=_PATIENCE_S).add_callbacks(
+            lambda _: self.slots.release(), failed
+        )
