@@ -159,7 +159,7 @@ def _overridden(table: dict[str, Any], env: Mapping[str, str], *, embedded: bool
         if value := env.get(f"BALANCEBOOK_{key.upper()}"):
             table[key] = value
     if "BALANCEBOOK_PASSWORD" in env:
-        table["password"] = "env:BALANCEBOOK_PASSWORD"  # noqa: S105 (a reference, not a password)
+        table["password"] = "env:BALANCEBOOK_PASSWORD"
     return table
 
 
@@ -191,8 +191,10 @@ def _resolve_paths(table: dict[str, Any], folder: Path) -> None:
 
 
 def _settings_error(name: str, error: ValidationError) -> SettingsError:
-    """The first of pydantic's complaints, as one line; the rejected value is never repeated (it may be a secret)."""
-    first = error.errors(include_input=False, include_url=False)[0]
+    """The worst of pydantic's complaints, as one line; the rejected value is never repeated (it may be a secret)."""
+    complaints = error.errors(include_input=False, include_url=False)
+    # A misspelt key also leaves its right spelling missing: the misspelling is the better news.
+    first = min(complaints, key=lambda complaint: complaint["type"] != "extra_forbidden")
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         suggestion = _close(str(first["loc"][-1]), _known_keys(first["loc"][:-1]))

@@ -1,0 +1,55 @@
+"""Balances as people read them: symbols and whole units."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from balancebook.assets import Registry, label, to_decimal
+from balancebook.balances.asset_list import assets_of
+from balancebook.balances.strategies import read, strategy_named
+from balancebook.balances.target import Target
+from balancebook.store.reader import Reader
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def current(
+    reader: Reader,
+    target: Target,
+    strategy: str,
+    account: object,
+    registry: Registry,
+    assets_from: str = "scan",
+) -> pd.DataFrame:
+    """An account's balances by one strategy, as a table to look at.
+
+    Columns asset (symbol, or `#77` if the registry does not know it), available and held (Decimal in whole units,
+    raw units for an unknown asset, None where the cell is null), order (Int64), unit ("whole" or "raw").
+    Raises UsageError for an unknown strategy, StoreError.
+    """
+    needed = strategy_named(strategy).needs_assets
+    assets = assets_of(reader, target, account, assets_from, registry).assets if needed else ()
+    frame = read(reader, target, strategy, account, assets)
+    table = frame[["order"]].copy()
+    table.insert(0, "asset", [label(asset, registry) for asset in frame["asset"]])
+    for column in ("available", "held"):
+        pairs = zip(frame["asset"], frame[column].astype(object), strict=True)
+        table[column] = _objects([_whole(asset, raw, registry) for asset, raw in pairs])
+    table["unit"] = ["whole" if registry.by_id(asset) else "raw" for asset in frame["asset"]]
+    return table[["asset", "available", "held", "order", "unit"]]
+
+
+def _whole(asset: object, raw: object, registry: Registry) -> Decimal | None:
+    known = registry.by_id(asset)
+    # Money columns of other types (decimal) are whole units already.
+    if isinstance(raw, Decimal):
+        return raw
+    return to_decimal(raw, known.decimals if known else 0) if isinstance(raw, int) else None
+
+
+def _objects(values: list[Decimal | None]) -> pd.Series[Decimal]:
+    import pandas as pd  # noqa: PLC0415 (see strategies)
+
+    return pd.Series(values, dtype=object)

@@ -1,0 +1,21 @@
+"""Every check, one a file. Importing this package registers them all."""
+
+from balancebook.checks import (  # noqa: F401 (imported to register)
+    g001_gateway_healthy,
+    g002_gateway_contract,
+    g003_gateway_equals_base,
+    g004_gateway_unknown_user,
+    g005_gateway_rejects_bad_input,
+    g006_gateway_knows_every_asset,
+    q001_latest_row_set,
+    q002_unknown_user_is_empty,
+    q003_latest_row_values,
+    v001_view_exists,
+    v002_view_definition,
+    v003_view_built,
+    v004_row_counts,
+    v005_view_reconciles,
+)
+from balancebook.checks.base import CHECKS, Check
+
+__all__ = ["CHECKS", "Check"]

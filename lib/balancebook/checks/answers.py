@@ -1,0 +1,49 @@
+"""Reading the answer of a balance query, and reading it again after the grace period when it looks wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from balancebook import balances
+from balancebook.checks.context import Context
+from balancebook.checks.truth import Entry, Window
+from balancebook.errors import BalancebookError
+
+Answer = dict[int, Entry]
+
+
+def read_answer(ctx: Context, strategy: str, account: int, assets: Sequence[int]) -> Answer:
+    """The rows that a strategy returns for the account, by asset.
+
+    Raises BalancebookError for an unknown strategy, or when an asset comes back twice.
+    """
+    frame = balances.read(ctx.reader, ctx.target, strategy, account, assets)
+    answer = {_known(asset): Entry(_known(order), *rest) for asset, order, *rest in _rows(frame)}
+    if len(answer) != len(frame):
+        raise BalancebookError(f"{strategy} returned an asset twice.", "Ask for one row per asset.")
+    return answer
+
+
+def _known(cell: int | None) -> int:
+    if cell is None:
+        raise BalancebookError("A key column came back null.", "See V005: no view row can have a null key.")
+    return cell
+
+
+def _rows(frame: pd.DataFrame) -> list[tuple[int | None, ...]]:
+    """Python ints and None: numpy's integers would wrap, and pandas' NA compares with nothing."""
+    plain = frame[["asset", "order", "available", "held", "time"]].astype(object)
+    return [
+        tuple(None if pd.isna(cell) else int(cell) for cell in row) for row in plain.itertuples(index=False)
+    ]
+
+
+def settled_answer(
+    ctx: Context, window: Window, strategy: str, account: int, assets: Sequence[int]
+) -> tuple[Answer, Window]:
+    """The answer after the grace period, by when the view has what the base had at the window's beginning."""
+    ctx.sleep(ctx.grace_s)
+    answer = read_answer(ctx, strategy, account, assets)
+    return answer, window.extended(ctx, account, answer)

@@ -1,0 +1,96 @@
+"""What a check is: a question with a code, a name and a verdict. Here a failed read becomes unknown."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from balancebook.checks.context import Context
+from balancebook.errors import BalancebookError
+from balancebook.verdict import Json, Result, Verdict
+
+SAMPLE_LIMIT = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check's function says; the registry adds code, name and seconds."""
+
+    verdict: Verdict
+    message: str
+    counts: Mapping[str, int] = field(default_factory=dict)
+    samples: Sequence[Mapping[str, Json]] = ()
+
+
+def passed(message: str, *, counts: Mapping[str, int] | None = None) -> Finding:
+    """The question was answered, and well."""
+    return Finding(Verdict.PASS, message, counts or {})
+
+
+def failed(
+    message: str, *, counts: Mapping[str, int] | None = None, samples: Sequence[Mapping[str, Json]] = ()
+) -> Finding:
+    """The question was answered, and badly. `samples` come worst first."""
+    return Finding(Verdict.FAIL, message, counts or {}, samples)
+
+
+def unknown(
+    message: str, *, counts: Mapping[str, int] | None = None, samples: Sequence[Mapping[str, Json]] = ()
+) -> Finding:
+    """The question could not be answered."""
+    return Finding(Verdict.UNKNOWN, message, counts or {}, samples)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A registered check."""
+
+    code: str
+    name: str
+    function: Callable[..., Finding]
+
+    @property
+    def question(self) -> str:
+        """What it asks and why: the function's docstring."""
+        return inspect.getdoc(self.function) or ""
+
+    def run(self, ctx: Context, **params: object) -> Result:
+        """The Result. Whatever the function raises is unknown, in this one place.
+
+        Raises TypeError for arguments that the check does not take: that is a mistake in the notebook, not an
+        unreadable database.
+        """
+        inspect.signature(self.function).bind(ctx, **params)
+        started = time.monotonic()
+        try:
+            finding = self.function(ctx, **params)
+        except BalancebookError as error:
+            finding = unknown(f"Could not read: {error}")
+        except Exception as error:  # noqa: BLE001 (a check that crashed has not answered its question)
+            finding = unknown(f"The check crashed: {type(error).__name__}: {error}")
+        return Result(
+            code=self.code,
+            name=self.name,
+            verdict=finding.verdict,
+            message=finding.message,
+            counts=dict(finding.counts),
+            samples=tuple(finding.samples[:SAMPLE_LIMIT]),
+            volatile={"milliseconds": round(1000 * (time.monotonic() - started))},
+        )
+
+
+CHECKS: dict[str, Check] = {}
+
+
+def check(code: str, name: str) -> Callable[[Callable[..., Finding]], Callable[..., Finding]]:
+    """Register a function `(ctx, **params) -> Finding` under a code that no other has."""
+
+    def register(function: Callable[..., Finding]) -> Callable[..., Finding]:
+        if code in CHECKS:
+            raise ValueError(f"check code {code} is taken by {CHECKS[code].name}")
+        CHECKS[code] = Check(code, name, function)
+        return function
+
+    return register

@@ -1,0 +1,89 @@
+"""What a check may look at: the target's store and gateway, the assets, the clock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from balancebook.assets import Registry
+from balancebook.balances import Target
+from balancebook.errors import BalancebookError
+from balancebook.gateway import GatewayClient
+from balancebook.settings import LedgerSchema, Profile
+from balancebook.store.reader import Reader, open_reader
+from balancebook.store.schema import View, read_view
+
+
+@dataclass
+class Context:
+    """One target, opened once for the checks of one run. Connects at the first read, not before.
+
+    A database that cannot be opened raises the same StoreError at every read, so that each check says unknown.
+    """
+
+    profile: Profile
+    opener: Callable[[Profile], Reader] = open_reader
+    sleep: Callable[[float], None] = time.sleep
+    _reader: Reader | BalancebookError | None = field(default=None, init=False, repr=False)
+
+    @property
+    def keyspace(self) -> str:
+        return self.profile.keyspace
+
+    @property
+    def registry(self) -> Registry:
+        return self.profile.registry
+
+    @property
+    def ledger(self) -> LedgerSchema:
+        return self.profile.ledger
+
+    @property
+    def grace_s(self) -> float:
+        """Seconds after which a view must have caught up with its base."""
+        return self.profile.grace_s
+
+    @property
+    def reader(self) -> Reader:
+        """The reading session. Raises StoreError if the database cannot be opened."""
+        if self._reader is None:
+            try:
+                self._reader = self.opener(self.profile)
+            except BalancebookError as error:
+                self._reader = error
+        if isinstance(self._reader, BalancebookError):
+            raise self._reader
+        return self._reader
+
+    def find_view(self) -> View | None:
+        """The view as the server describes it now, or None if there is none of that name."""
+        return read_view(self.reader, self.profile.keyspace, self.profile.view)
+
+    @cached_property
+    def view(self) -> View:
+        """The view. Raises BalancebookError if it is not there."""
+        view = self.find_view()
+        if view is None:
+            raise BalancebookError(
+                f"View {self.profile.keyspace}.{self.profile.view} does not exist.", "See V001."
+            )
+        return view
+
+    @cached_property
+    def target(self) -> Target:
+        """The view, its base by introspection, and the ledger's columns."""
+        return Target(self.profile.keyspace, self.profile.view, self.view.base_name, self.ledger)
+
+    @cached_property
+    def gateway(self) -> GatewayClient:
+        """The client of the profile's gateway; connects at the first request."""
+        return GatewayClient(self.profile.gateway)
+
+    def close(self) -> None:
+        """Ends the sessions. The context may not be used afterwards."""
+        if isinstance(self._reader, Reader):
+            self._reader.close()
+        if "gateway" in self.__dict__:
+            self.gateway.close()

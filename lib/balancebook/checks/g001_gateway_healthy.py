@@ -1,0 +1,41 @@
+"""G001 gateway_healthy."""
+
+from __future__ import annotations
+
+from balancebook.checks.base import Finding, check, failed, passed, unknown
+from balancebook.checks.context import Context
+from balancebook.gateway import GatewayError, GatewayHealth
+from balancebook.store.health import ViewHealth, view_health
+
+# What the gateway must say for each state of the view.
+_HONEST = {"healthy": "Healthy", "building": "Rebuilding", "missing": "Missing"}
+
+
+@check("G001", "gateway_healthy")
+def gateway_healthy(ctx: Context) -> Finding:
+    """Is the gateway up, and does its health say what the view is: Missing, Rebuilding n %, or Healthy?
+
+    A gateway that says Healthy over a half-built view serves wrong balances with confidence, so its word is held
+    against the build status that the database itself gives.
+    """
+    try:
+        said = ctx.gateway.health()
+    except GatewayError as error:
+        return failed(str(error))
+    return judge_health(said, view_health(ctx.reader, ctx.keyspace, ctx.profile.view))
+
+
+def judge_health(said: GatewayHealth, view: ViewHealth) -> Finding:
+    """Pass only if the gateway says Healthy (status 0, HTTP 200) and the view is."""
+    if view.state not in _HONEST:
+        return unknown(
+            f"The gateway says {said.state}; the view's build status could not be read. {view.note}".rstrip()
+        )
+    honest = said.state == _HONEST[view.state]
+    if not honest:
+        return failed(f"The gateway says {said.state}, but the view is {view.state}.")
+    if view.state != "healthy":
+        return failed(f"The gateway says {said.state}, as the view is: balances are not to be served now.")
+    if said.status != 0 or said.http_status != 200:
+        return failed(f"The gateway says Healthy with status {said.status} and HTTP {said.http_status}.")
+    return passed("The gateway says Healthy, and the view is.")

@@ -1,0 +1,133 @@
+"""G003 gateway_equals_base."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from balancebook import balances
+from balancebook.assets import Registry, label, to_decimal
+from balancebook.checks.base import Finding, check, failed, passed
+from balancebook.checks.context import Context
+from balancebook.checks.truth import Entry, Window, assets_in_base, entries_between, newest_entries
+from balancebook.gateway import GatewayAnswer, GatewayBalance
+from balancebook.verdict import Json
+
+Shown = tuple[Decimal, Decimal]
+
+
+@dataclass(frozen=True, slots=True)
+class _Comparison:
+    """The base's assets and amounts that were right at some moment of the window, and the gateway's answer."""
+
+    right: Mapping[str, Sequence[Shown]]
+    # Those that were there before the question: an asset credited since then may or may not be in the answer.
+    expected: frozenset[str]
+    answer: GatewayAnswer
+
+    def problems(self) -> list[dict[str, Json]]:
+        """What differs, worst first: lost assets, amounts that were never right, assets not in the base."""
+        given = {balance.asset: balance for balance in self.answer.balances}
+        lost = [name for name in self.right if name in self.expected and name not in given]
+        wrong = [name for name in self.right if name in given and _shown(given[name]) not in self.right[name]]
+        extra = [name for name in given if name not in self.right]
+        kinds = [("lost", lost), ("wrong amount", wrong), ("not in the base", extra)]
+        return [self._sample(name, kind, given.get(name)) for kind, names in kinds for name in names]
+
+    def _sample(self, name: str, kind: str, given: GatewayBalance | None) -> dict[str, Json]:
+        base = self.right[name][-1] if name in self.right else None
+        return {
+            "asset": name,
+            "problem": kind,
+            "base": _text(base),
+            "gateway": _text(_shown(given) if given else None),
+        }
+
+
+@check("G003", "gateway_equals_base")
+def gateway_equals_base(ctx: Context, *, user_id: int, assets_from: str = "scan") -> Finding:
+    """Does the gateway return every asset of the user, with exactly the base's amounts?
+
+    The gateway reads the view, and what it leaves out raises no error. The base is asked independently, asset by
+    asset; amounts are compared as exact decimals. A difference counts only if it outlives the grace period.
+    """
+    listed = assets_in_base(ctx, user_id, assets_from)
+    before = newest_entries(ctx, user_id, listed.assets)
+    comparison = _compare(ctx, user_id, Window(before, before))
+    if comparison.problems():
+        ctx.sleep(ctx.grace_s)
+        comparison = _compare(ctx, user_id, Window(before, before))
+    problems = comparison.problems()
+    counts = {
+        "assets_in_base": len(comparison.right),
+        "assets_returned": len(comparison.answer.balances),
+        "lost": sum(problem["problem"] == "lost" for problem in problems),
+        "wrong": len(problems),
+    }
+    if not problems:
+        return passed(
+            f"All {counts['assets_in_base']} assets of user {user_id} equal the base. {listed.note}",
+            counts=counts,
+        )
+    return failed(f"{_sentence(problems)}{_why(ctx, user_id, comparison)}", counts=counts, samples=problems)
+
+
+def _compare(ctx: Context, account: int, window: Window) -> _Comparison:
+    answer = ctx.gateway.balance(account)
+    asked = [asset.id for balance in answer.balances if (asset := ctx.registry.by_symbol(balance.asset))]
+    window = window.extended(ctx, account, [asset for asset in asked if isinstance(asset, int)])
+    right = {
+        label(asset, ctx.registry): _right_amounts(ctx, account, asset, window) for asset in window.after
+    }
+    return _Comparison(right, frozenset(label(asset, ctx.registry) for asset in window.before), answer)
+
+
+def _right_amounts(ctx: Context, account: int, asset: int, window: Window) -> list[Shown]:
+    """The amounts after each entry from the window's beginning to its end, oldest first."""
+    last = window.after[asset]
+    first = window.before.get(asset, last)
+    entries = (
+        [last] if first.order == last.order else entries_between(ctx, account, asset, first.order, last.order)
+    )
+    return [_amounts(entry, asset, ctx.registry) for entry in sorted(entries, key=lambda entry: entry.order)]
+
+
+def _amounts(entry: Entry, asset: int, registry: Registry) -> Shown:
+    """As the gateway must show them: whole units, or raw units for an asset that the registry does not know."""
+    known = registry.by_id(asset)
+    decimals = known.decimals if known else 0
+    # A null cell is no zero, but a gateway has no other way to show it.
+    return to_decimal(entry.available or 0, decimals), to_decimal(entry.held or 0, decimals)
+
+
+def _shown(balance: GatewayBalance) -> Shown:
+    return balance.avail, balance.frozen
+
+
+def _text(amounts: Shown | None) -> str | None:
+    return None if amounts is None else f"{amounts[0]:f} (held {amounts[1]:f})"
+
+
+def _sentence(problems: Iterable[Mapping[str, Json]]) -> str:
+    grouped: dict[str, list[str]] = {}
+    for problem in problems:
+        grouped.setdefault(str(problem["problem"]), []).append(str(problem["asset"]))
+    return "; ".join(f"{kind}: {', '.join(names)}" for kind, names in grouped.items()) + "."
+
+
+def _why(ctx: Context, account: int, comparison: _Comparison) -> str:
+    """The cause, where it can be shown: the answer is exactly what one row per view partition gives."""
+    partition = [column.name for column in ctx.view.partition_key]
+    if partition != [ctx.ledger.account]:
+        return ""
+    one_row = balances.read(ctx.reader, ctx.target, "seed_limit_one", account, ())
+    names = {label(asset, ctx.registry) for asset in one_row["asset"]}
+    given = {balance.asset for balance in comparison.answer.balances}
+    if not given or given != names or set(comparison.right) <= given:
+        return ""
+    return (
+        f" The answer is what PER PARTITION LIMIT 1 on the view gives: one row per partition, and the view's"
+        f" partition is {ctx.ledger.account} alone, so one asset per user. Ask for one row per asset instead:"
+        f" GROUP BY {ctx.ledger.account}, {ctx.ledger.asset}."
+    )

@@ -1,0 +1,35 @@
+"""G006 gateway_knows_every_asset."""
+
+from __future__ import annotations
+
+from balancebook.assets import label
+from balancebook.checks.base import Finding, check, failed, passed, unknown
+from balancebook.checks.context import Context
+from balancebook.checks.truth import assets_in_base, newest_entries
+from balancebook.verdict import Json
+
+
+@check("G006", "gateway_knows_every_asset")
+def gateway_knows_every_asset(ctx: Context, *, user_id: int, assets_from: str = "scan") -> Finding:
+    """Does the gateway name every asset that the user has in the base?
+
+    A gateway that drops what its registry does not know hides money. One that shows it raw ("#77") loses nothing,
+    yet its registry lacks the asset: that fails too, and says so.
+    """
+    listed = assets_in_base(ctx, user_id, assets_from)
+    held = newest_entries(ctx, user_id, listed.assets)
+    if not held:
+        return unknown(f"User {user_id} has no asset in the base: name one who has.")
+    answer = {balance.asset: balance for balance in ctx.gateway.balance(user_id).balances}
+    names = [label(asset, ctx.registry) for asset in held]
+    samples: list[dict[str, Json]] = [
+        {"asset": name, "problem": "not shown"} for name in names if name not in answer
+    ]
+    samples += [
+        {"asset": name, "problem": "shown raw"} for name in names if name in answer and answer[name].raw
+    ]
+    counts = {"assets": len(names), "unknown": len(samples)}
+    if samples:
+        said = ", ".join(f"{sample['asset']} {sample['problem']}" for sample in samples)
+        return failed(f"User {user_id}: {said}.", counts=counts, samples=samples)
+    return passed(f"Every asset of user {user_id} is named. {listed.note}", counts=counts)

@@ -1,0 +1,63 @@
+"""Q001 latest_row_set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from balancebook.assets import Registry, label
+from balancebook.checks.answers import read_answer, settled_answer
+from balancebook.checks.base import Finding, check, failed, passed
+from balancebook.checks.context import Context
+from balancebook.checks.truth import Entry, Window, assets_in_base, newest_entries
+from balancebook.verdict import Json
+
+
+@check("Q001", "latest_row_set")
+def latest_row_set(ctx: Context, *, strategy: str, user_id: int, assets_from: str = "scan") -> Finding:
+    """Does the balance query return each asset of the user once, at its highest order?
+
+    A query can answer without an error and still lose assets: one row per partition is one row per user where the
+    partition is the user. The base, asked asset by asset, says which rows there must be.
+    """
+    listed = assets_in_base(ctx, user_id, assets_from)
+    before = newest_entries(ctx, user_id, listed.assets)
+    answer = read_answer(ctx, strategy, user_id, listed.assets)
+    window = Window(before, before).extended(ctx, user_id, answer)
+    problems = judge_set(answer, window, ctx.registry)
+    if problems:
+        answer, window = settled_answer(ctx, window, strategy, user_id, listed.assets)
+        problems = judge_set(answer, window, ctx.registry)
+    counts = {"assets": len(window.after), "returned": len(answer), "wrong": len(problems)}
+    if problems:
+        names = ", ".join(f"{problem['asset']} {problem['problem']}" for problem in problems)
+        return failed(f"{strategy}: {names}.", counts=counts, samples=problems)
+    return passed(
+        f"{strategy} returns all {len(answer)} assets, each at its newest row. {listed.note}", counts=counts
+    )
+
+
+def judge_set(answer: Mapping[int, Entry], window: Window, registry: Registry) -> list[dict[str, Json]]:
+    """What is wrong with the rows of an answer, worst first: lost assets, then unknown to the base, then stale."""
+    lost = [_problem(asset, "lost", registry, window) for asset in window.before if asset not in answer]
+    extra = [
+        _problem(asset, "not in the base", registry, window, answer)
+        for asset in answer
+        if asset not in window.after
+    ]
+    shared = [asset for asset in answer if asset in window.after]
+    stale = [a for a in shared if a in window.before and answer[a].order < window.before[a].order]
+    ahead = [a for a in shared if answer[a].order > window.after[a].order]
+    extra += [_problem(asset, "newer than the base", registry, window, answer) for asset in ahead]
+    return lost + extra + [_problem(asset, "stale", registry, window, answer) for asset in stale]
+
+
+def _problem(
+    asset: int, problem: str, registry: Registry, window: Window, answer: Mapping[int, Entry] | None = None
+) -> dict[str, Json]:
+    base, found = window.after.get(asset), (answer or {}).get(asset)
+    return {
+        "asset": label(asset, registry),
+        "problem": problem,
+        "base_order": base.order if base else None,
+        "answer_order": found.order if found else None,
+    }

@@ -1,0 +1,41 @@
+"""Q002 unknown_user_is_empty."""
+
+from __future__ import annotations
+
+from balancebook.assets import label
+from balancebook.checks.answers import read_answer
+from balancebook.checks.base import Finding, check, failed, passed, unknown
+from balancebook.checks.context import Context
+from balancebook.checks.truth import assets_in_base, newest_entries
+
+
+@check("Q002", "unknown_user_is_empty")
+def unknown_user_is_empty(
+    ctx: Context, *, strategy: str, unknown_user_id: int, assets_from: str = "scan"
+) -> Finding:
+    """Does the balance query return nothing for a user who does not exist?
+
+    A balance that appears from nowhere is another user's, or an orphan of the view. If the base has rows for this
+    user, the question was put to the wrong user, and the answer is unknown.
+    """
+    listed = assets_in_base(ctx, unknown_user_id, assets_from)
+    known = newest_entries(ctx, unknown_user_id, listed.assets)
+    if known:
+        return unknown(
+            f"User {unknown_user_id} has {len(known)} assets in the base: name one who does not exist."
+        )
+    answer = read_answer(ctx, strategy, unknown_user_id, listed.assets)
+    in_base = newest_entries(ctx, unknown_user_id, answer)
+    orphans = [asset for asset in answer if asset not in in_base]
+    counts = {"returned": len(answer), "wrong": len(orphans)}
+    if orphans:
+        names = ", ".join(label(asset, ctx.registry) for asset in orphans)
+        return failed(
+            f"{strategy} returns {names} for user {unknown_user_id}, who has no row in the base.",
+            counts=counts,
+        )
+    if answer:
+        return unknown(f"User {unknown_user_id} got a first balance just now: name one who does not exist.")
+    return passed(
+        f"{strategy} returns nothing for user {unknown_user_id}, and the base has nothing.", counts=counts
+    )

@@ -1,0 +1,71 @@
+"""Q003 latest_row_values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from balancebook.assets import label
+from balancebook.checks.answers import Answer, read_answer
+from balancebook.checks.base import Finding, check, failed, passed, unknown
+from balancebook.checks.context import Context
+from balancebook.checks.truth import Entry, assets_in_base, entries_between
+from balancebook.verdict import Json
+
+
+@check("Q003", "latest_row_values")
+def latest_row_values(ctx: Context, *, strategy: str, user_id: int, assets_from: str = "scan") -> Finding:
+    """Is every cell that the balance query returns equal to the base row of the same key?
+
+    Q001 asks whether the right rows come back; this asks whether what stands in them is true: available, held and
+    time, null apart from zero.
+    """
+    assets = assets_in_base(ctx, user_id, assets_from).assets
+    wrong, answer = _wrong_cells(ctx, strategy, user_id, assets)
+    if wrong:
+        ctx.sleep(ctx.grace_s)
+        wrong, answer = _wrong_cells(ctx, strategy, user_id, assets)
+    counts = {"rows": len(answer), "wrong": len(wrong)}
+    if wrong:
+        names = ", ".join(dict.fromkeys(str(cell["asset"]) for cell in wrong))
+        return failed(f"{strategy}: {names} not as in the base.", counts=counts, samples=wrong)
+    if not answer:
+        return unknown(f"{strategy} returned no row for user {user_id}: no value to compare.", counts=counts)
+    return passed(f"{strategy}: every cell of {len(answer)} rows equals the base.", counts=counts)
+
+
+def _wrong_cells(
+    ctx: Context, strategy: str, account: int, assets: tuple[int, ...]
+) -> tuple[list[dict[str, Json]], Answer]:
+    answer = read_answer(ctx, strategy, account, assets)
+    base = {asset: _entry_at(ctx, account, asset, row.order) for asset, row in answer.items()}
+    return judge_cells(answer, base, lambda asset: label(asset, ctx.registry)), answer
+
+
+def judge_cells(
+    answer: Answer, base: dict[int, Entry | None], name: Callable[[int], str]
+) -> list[dict[str, Json]]:
+    """The cells of an answer that differ from the base row of the same key; raw units. A row not in the base is one."""
+    wrong: list[dict[str, Json]] = []
+    for asset, row in answer.items():
+        true = base[asset]
+        if true is None:
+            wrong.append(
+                {"asset": name(asset), "order": row.order, "column": None, "base": None, "answer": None}
+            )
+            continue
+        wrong += [
+            {
+                "asset": name(asset),
+                "order": row.order,
+                "column": cell,
+                "base": getattr(true, cell),
+                "answer": getattr(row, cell),
+            }
+            for cell in ("available", "held", "time")
+            if getattr(true, cell) != getattr(row, cell)
+        ]
+    return wrong
+
+
+def _entry_at(ctx: Context, account: int, asset: int, order: int) -> Entry | None:
+    return next(iter(entries_between(ctx, account, asset, order, order)), None)

@@ -1,0 +1,78 @@
+"""What the base table says of one account: the independent source that an answer is held against.
+
+Its statements are its own, not those of the strategies under test: judge and judged share no query.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from balancebook.balances import AssetList, assets_of
+from balancebook.checks.context import Context
+from balancebook.store.schema import quote
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One ledger row: its order and the running balances after it, in raw units; None where the cell is null."""
+
+    order: int
+    available: int | None
+    held: int | None
+    time: int | None
+
+
+def assets_in_base(ctx: Context, account: int, assets_from: str) -> AssetList:
+    """The assets of the account and how they were found: `scan` of the base, or the `known` ones."""
+    return assets_of(ctx.reader, ctx.target, account, assets_from, ctx.registry)
+
+
+def newest_entries(ctx: Context, account: int, assets: Iterable[int]) -> dict[int, Entry]:
+    """The newest ledger row of each asset that the account has; assets without a row are absent."""
+    order = quote(ctx.ledger.order)
+    found = {}
+    for asset in assets:
+        rows = _select(ctx, account, asset, f"ORDER BY {order} DESC LIMIT 1")
+        if rows:
+            found[asset] = rows[0]
+    return found
+
+
+def entries_between(ctx: Context, account: int, asset: int, low: int, high: int) -> list[Entry]:
+    """The ledger rows of one asset from order `low` to `high`, both included."""
+    order = quote(ctx.ledger.order)
+    return _select(ctx, account, asset, f"AND {order} >= ? AND {order} <= ?", (low, high))
+
+
+def _select(ctx: Context, account: int, asset: int, tail: str, more: tuple[int, ...] = ()) -> list[Entry]:
+    roles = (ctx.ledger.order, ctx.ledger.available, ctx.ledger.held, ctx.ledger.time)
+    columns = ", ".join(quote(column) for column in roles if column)
+    table = f"{quote(ctx.target.keyspace)}.{quote(ctx.target.base)}"
+    where = f"{quote(ctx.ledger.account)} = ? AND {quote(ctx.ledger.asset)} = ?"
+    rows = ctx.reader.rows(f"SELECT {columns} FROM {table} WHERE {where} {tail}", (account, asset, *more))
+    return [_entry(roles, row) for row in rows]
+
+
+def _entry(roles: tuple[str | None, ...], row: tuple[int | None, ...]) -> Entry:
+    cells = iter(row)
+    order, available, held, time = (next(cells) if role else None for role in roles)
+    if order is None:
+        raise ValueError("a clustering column is never null")
+    return Entry(order, available, held, time)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What the base said before and after an answer was read: between the two, every newest row is right.
+
+    A view lags a little, and writers do not wait. So an answer is wrong only if it is wrong still after the
+    grace period, against a window that begins before it.
+    """
+
+    before: dict[int, Entry]
+    after: dict[int, Entry]
+
+    def extended(self, ctx: Context, account: int, assets: Iterable[int]) -> Window:
+        """The same beginning, and the base as it is now, over these assets and those already looked at."""
+        return Window(self.before, newest_entries(ctx, account, {*self.before, *self.after, *assets}))

@@ -1,0 +1,63 @@
+"""V005 view_reconciles."""
+
+from __future__ import annotations
+
+from balancebook.checks.base import SAMPLE_LIMIT, Finding, check, failed, passed, unknown
+from balancebook.checks.context import Context
+from balancebook.reconcile.kinds import FAULTS, Kind
+from balancebook.reconcile.naive import NaiveReport, read_and_compare
+from balancebook.verdict import Json, Verdict
+
+
+@check("V005", "view_reconciles")
+def view_reconciles(ctx: Context) -> Finding:
+    """Is every row of the view exactly what the base derives, and is none missing or left over?
+
+    All of both is read and compared by the view's key, cell by cell. A difference counts only if two reads of both
+    sides, a grace period apart, show it alike, so writers at work raise no false alarm. More rows than the profile's
+    max_rows, or a token range that cannot be read, make the answer unknown.
+    """
+    report = read_and_compare(
+        ctx.reader,
+        ctx.view,
+        grace_s=ctx.grace_s,
+        budget_rows=ctx.profile.limits.max_rows,
+        samples=SAMPLE_LIMIT,
+        sleep=ctx.sleep,
+    )
+    return judge_report(report)
+
+
+def judge_report(report: NaiveReport) -> Finding:
+    """Fail for any confirmed fault, unknown for what could not be read or confirmed, else pass."""
+    counts = {"base": report.rows_base, "view": report.rows_view}
+    counts |= {kind.value: count for kind, count in report.counts.items()}
+    samples = [_sample(report, number) for number in range(len(report.samples))]
+    if report.verdict is Verdict.FAIL:
+        return failed(f"{_found(report, sorted(FAULTS))}.", counts=counts, samples=samples)
+    if not report.complete:
+        return unknown(f"Not everything was compared: {'; '.join(report.reasons)}.", counts=counts)
+    if report.verdict is Verdict.UNKNOWN:
+        return unknown(
+            f"{_found(report, [Kind.UNKNOWN])} could not be confirmed.", counts=counts, samples=samples
+        )
+    lagging = report.counts[Kind.LAGGING]
+    also = f" {lagging} were lagging and have caught up." if lagging else ""
+    return passed(
+        f"All {report.rows_view:,} rows of the view equal the base, cell by cell.{also}", counts=counts
+    )
+
+
+def _found(report: NaiveReport, kinds: list[Kind]) -> str:
+    return ", ".join(f"{report.counts[kind]:,} {kind}" for kind in kinds if report.counts[kind])
+
+
+def _sample(report: NaiveReport, number: int) -> dict[str, Json]:
+    named = report.named(report.samples[number])
+    flat = {name: _flat(named[name]) for name in ("key", "base", "view")}
+    return {"kind": named["kind"], **flat, "reason": named["reason"]}
+
+
+def _flat(cells: Json) -> str | None:
+    """Columns and values in one line, for a table that people read."""
+    return ", ".join(f"{name}={value}" for name, value in cells.items()) if isinstance(cells, dict) else None

@@ -1,0 +1,213 @@
+"""The command line: parse, call, print, exit code. Everything it does is done elsewhere.
+
+With --json one document goes to stdout and everything else to stderr. Exit codes: 0 pass, 10 fail, 11 unknown,
+2 bad parameter, profile or usage (nothing ran), 12 the run broke, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from balancebook.errors import BalancebookError, ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from balancebook.demo.services import Status
+
+_EXIT_CODES = (
+    "Exit codes: 0 pass, 10 fail, 11 unknown, 2 bad input (nothing ran), 12 the run broke, 130 interrupted."
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+profile_option = click.option(
+    "-P", "--profile", "profile_name", metavar="NAME", help="A profile of balancebook.toml."
+)
+
+
+def main() -> NoReturn:
+    """Runs the command line and exits. No traceback reaches a person, unless --debug asks for it."""
+    try:
+        code = app.main(standalone_mode=False)
+    except click.ClickException as error:
+        code = _refuse(UsageError(error.format_message(), _usage_hint(error)))
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        code = ExitCode.INTERRUPTED
+    except BalancebookError as error:
+        code = _refuse(error)
+    sys.exit(int(code or 0))
+
+
+def _usage_hint(error: click.ClickException) -> str:
+    context = getattr(error, "ctx", None)
+    return f"See `{context.command_path} --help`." if context else "See `balancebook --help`."
+
+
+def _refuse(error: BalancebookError) -> ExitCode:
+    if "--debug" in sys.argv:
+        traceback.print_exc()
+    if "--json" in sys.argv:
+        fields = {
+            "code": error.code,
+            "parameter": getattr(error, "parameter", None),
+            "message": error.message,
+            "suggestion": getattr(error, "suggestion", None) or error.remedy or None,
+        }
+        click.echo(json.dumps({"error": fields}))
+    click.echo(f"balancebook: {error.message}", err=True)
+    if error.remedy:
+        click.echo(f"  {error.remedy}", err=True)
+    return error.exit_code
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+@click.group(epilog=_EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="balancebook")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+def app(debug: bool) -> None:
+    """Notebooks and runbooks that tell whether the balances read through a materialized view are right."""
+
+
+@app.command()
+@click.option(
+    "--gateway", type=click.Choice(["fixed", "seed"]), default="fixed", help="How the demo gateway answers."
+)
+@as_json
+def up(gateway: str, as_json: bool) -> None:
+    """Start the embedded database with its demo data, and the demo gateway, in the background."""
+    from balancebook.demo import services  # noqa: PLC0415 (each command imports only what it needs)
+
+    _print_status(services.up(gateway, progress=_say), as_json)
+
+
+@app.command()
+@as_json
+def down(as_json: bool) -> None:
+    """Stop the embedded database and the demo gateway; the data stay."""
+    from balancebook.demo import services  # noqa: PLC0415
+
+    services.down()
+    _print_status(services.status(), as_json)
+
+
+@app.command()
+@as_json
+def status(as_json: bool) -> None:
+    """Say what of the embedded database and the demo gateway is running."""
+    from balancebook.demo import services  # noqa: PLC0415
+
+    _print_status(services.status(), as_json)
+
+
+def _print_status(found: Status, as_json: bool) -> None:
+    click.echo(json.dumps(found.to_json()) if as_json else str(found))
+
+
+@app.command(name="list")
+@as_json
+def list_(as_json: bool) -> None:
+    """List the notebooks and runbooks, with their parameters."""
+    from balancebook.runs import catalogue  # noqa: PLC0415
+
+    entries = catalogue.list_entries()
+    click.echo(json.dumps([entry.to_json() for entry in entries]) if as_json else catalogue.describe(entries))
+
+
+@app.command(epilog=_EXIT_CODES)
+@click.argument("name")
+@click.option("-p", "parameters", multiple=True, metavar="KEY=VALUE", help="A parameter of the notebook.")
+@profile_option
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Where run folders go (default: state folder/runs)."
+)
+@click.option(
+    "--timeout", "timeout_s", type=click.FloatRange(min=1), default=3600.0, help="Seconds it may take."
+)
+@as_json
+def run(
+    name: str,
+    parameters: tuple[str, ...],
+    profile_name: str | None,
+    out: Path | None,
+    timeout_s: float,
+    as_json: bool,
+) -> ExitCode:
+    """Run a notebook or runbook, by name or path, and print its verdict."""
+    from balancebook.runs import command  # noqa: PLC0415
+
+    record, folder = command.run(
+        name, parameters, profile_name=profile_name, out=out, timeout_s=timeout_s, progress=_say
+    )
+    click.echo(record.to_json() if as_json else command.summary(record, folder))
+    return record.exit_code
+
+
+@app.command(epilog=_EXIT_CODES)
+@as_json
+def demo(as_json: bool) -> ExitCode:
+    """Start the embedded exchange, run every notebook and runbook on it, stop what was started."""
+    from balancebook.demo.tour import tour  # noqa: PLC0415
+
+    done = tour(_say)
+    click.echo(done.to_json() if as_json else done.table())
+    return done.exit_code
+
+
+@app.command()
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Where the runs are (default: state folder/runs)."
+)
+def index(out: Path | None) -> None:
+    """Write the HTML page that lists all runs, newest first."""
+    from balancebook.runs.publish import write_index  # noqa: PLC0415
+    from balancebook.settings import state_dir  # noqa: PLC0415
+
+    click.echo(write_index(out or state_dir() / "runs"))
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
+@profile_option
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def lab(profile_name: str | None, arguments: tuple[str, ...]) -> int:
+    """Open JupyterLab with the profile set; further ARGUMENTS go to JupyterLab."""
+    from balancebook.runs.lab import open_lab  # noqa: PLC0415
+
+    return open_lab(profile_name, arguments)
+
+
+@app.command(epilog=_EXIT_CODES)
+@profile_option
+@as_json
+def doctor(profile_name: str | None, as_json: bool) -> ExitCode:
+    """Say whether the profile's target can be reached and read, and which checks can work there."""
+    from balancebook.runs.doctor import examine  # noqa: PLC0415
+
+    report = examine(profile_name)
+    click.echo(json.dumps(report.to_json()) if as_json else report.text())
+    return report.exit_code
+
+
+@app.group()
+def view() -> None:
+    """The view's definition under version control."""
+
+
+@view.command()
+@profile_option
+@click.option("--to", "path", type=click.Path(path_type=Path), help="The file to write (default: to stdout).")
+def pin(profile_name: str | None, path: Path | None) -> None:
+    """Write the view's definition, as it is now, as the CQL file that V002 compares with."""
+    from balancebook.runs.pin import pin_view  # noqa: PLC0415
+
+    click.echo(pin_view(profile_name, path), nl=False)
+
+
+if __name__ == "__main__":
+    main()

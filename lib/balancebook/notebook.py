@@ -1,0 +1,190 @@
+"""The few verbs that a notebook's cells call: open, check, show, figure, checklist, close.
+
+    book = notebook.open(keyspace=keyspace, view=view)
+    book.check("V001")
+    book.close()
+
+What a check found is shown in the cell and emitted as a MIME bundle, from which the runner takes the verdict.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from IPython.display import display as ipython_display
+
+from balancebook.bundle import CLOSE_MIME, MIME, close_bundle, to_bundle
+from balancebook.checks import CHECKS
+from balancebook.checks.context import Context
+from balancebook.errors import BalancebookError
+from balancebook.settings import load_profile, retarget
+from balancebook.verdict import MARKS, Result, Verdict, merge
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SHOWN_ROWS = 50
+
+
+class VerdictNotPass(Exception):
+    """Raised by `close` unless every verdict is pass, so that bare papermill exits non-zero too."""
+
+    def _render_traceback_(self) -> list[str]:
+        # IPython's hook for an error that is no accident: one line instead of a traceback.
+        return [f"VerdictNotPass: {self}"]
+
+
+def open(*, keyspace: str | None = None, view: str | None = None, gateway_url: str | None = None) -> Book:
+    """A Book on the profile's target, or on the keyspace, view and gateway named instead.
+
+    The profile comes from the environment (BALANCEBOOK_PROFILE, BALANCEBOOK_CONFIG, BALANCEBOOK_STATE). Nothing is
+    read yet; a database that cannot be opened makes each check unknown. Raises SettingsError.
+    """
+    profile = retarget(load_profile(), keyspace=keyspace, view=view, gateway_url=gateway_url)
+    book = Book(Context(profile))
+    if not profile.embedded:
+        _show_banner(book.ctx)
+    return book
+
+
+class Book:
+    """One notebook's run: its context and the results so far, in the order of first asking."""
+
+    def __init__(self, ctx: Context) -> None:
+        self.ctx = ctx
+        self.results: dict[str, Result] = {}
+
+    def check(self, code: str, **params: object) -> None:
+        """Run a check, show what it found, and emit it; a check that is run again replaces its result.
+
+        Raises KeyError for a code that no check has, TypeError for arguments that it does not take.
+        """
+        result = CHECKS[code].run(self.ctx, **params)
+        self.results[code] = result
+        compared, volatile = to_bundle(result)
+        bundle = {MIME: compared, "text/html": _result_html(result), "text/plain": _result_text(result)}
+        _emit(bundle, {MIME: volatile})
+
+    def show(
+        self,
+        source: pd.DataFrame | Callable[[Context], pd.DataFrame],
+        caption: str = "",
+        *,
+        limit: int = SHOWN_ROWS,
+    ) -> None:
+        """Show a table of at most `limit` rows, and say how many there are; exact numbers, no styling.
+
+        `source` may be a function of the context that reads the table. If the read fails, that is said in its
+        place: a table decides nothing, and the checks that read the same say unknown by themselves.
+        """
+        try:
+            frame = source(self.ctx) if callable(source) else source
+        except BalancebookError as error:
+            text = f"{caption}: could not be read. {error}"
+            _emit({"text/html": f"<p>{html.escape(text)}</p>", "text/plain": text})
+        else:
+            _display_table(frame, caption, limit)
+
+    def figure(self, figure: Figure) -> None:
+        """Show a matplotlib figure as a static picture, and free it."""
+        from matplotlib import pyplot as plt  # noqa: PLC0415 (not every notebook draws)
+
+        ipython_display(figure)  # type: ignore[no-untyped-call]  # the library is untyped
+        plt.close(figure)
+
+    def checklist(self, items: Sequence[tuple[str, str]]) -> None:
+        """Show claims beside the verdicts that decide them: [(claim, "V003 V005"), ...].
+
+        A claim has the merged verdict of its checks; one that never ran is unknown.
+        """
+        rows = [(claim, MARKS[self._verdict_of(codes.split())], codes) for claim, codes in items]
+        _display_table(pd.DataFrame(rows, columns=["claim", "verdict", "decided by"]), "", SHOWN_ROWS)
+
+    def _verdict_of(self, codes: Iterable[str]) -> Verdict:
+        return merge(
+            self.results[code].verdict if code in self.results else Verdict.UNKNOWN for code in codes
+        )
+
+    def close(self) -> None:
+        """Show every verdict and the conclusion, emit it, end the sessions.
+
+        Raises VerdictNotPass unless every verdict is pass, BalancebookError if nothing was checked.
+        """
+        self.ctx.close()
+        if not self.results:
+            raise BalancebookError("Nothing was checked.", "Run the cells above first.")
+        verdict = merge(result.verdict for result in self.results.values())
+        _display_table(_verdicts(self.results), "", SHOWN_ROWS)
+        sentence = _conclusion(verdict, self.results)
+        text = f"{MARKS[verdict]}: {sentence}"
+        markup = f"<p><strong>{html.escape(MARKS[verdict])}</strong>: {html.escape(sentence)}</p>"
+        _emit({CLOSE_MIME: close_bundle(verdict), "text/html": markup, "text/plain": text})
+        if verdict is not Verdict.PASS:
+            raise VerdictNotPass(f"{verdict}: {sentence}")
+
+
+def _emit(bundle: dict[str, object], metadata: dict[str, object] | None = None) -> None:
+    ipython_display(bundle, raw=True, metadata=metadata or {})  # type: ignore[no-untyped-call]
+
+
+def _verdicts(results: Mapping[str, Result]) -> pd.DataFrame:
+    rows = [(r.code, r.name, MARKS[r.verdict], r.message) for r in results.values()]
+    return pd.DataFrame(rows, columns=["check", "name", "verdict", "what was found"])
+
+
+def _conclusion(verdict: Verdict, results: Mapping[str, Result]) -> str:
+    if verdict is Verdict.PASS:
+        return f"all {len(results)} checks pass."
+    named = [code for code, result in results.items() if result.verdict is verdict]
+    said = "failed" if verdict is Verdict.FAIL else "could not be answered"
+    return f"{len(named)} of {len(results)} checks {said}: {', '.join(named)}."
+
+
+def _show_banner(ctx: Context) -> None:
+    profile = ctx.profile
+    text = (
+        f"Target: {', '.join(profile.contact_points)} · keyspace {profile.keyspace} · profile {profile.name}"
+    )
+    _emit({"text/html": f"<p><strong>{html.escape(text)}</strong></p>", "text/plain": text})
+
+
+def _result_text(result: Result) -> str:
+    line = f"{MARKS[result.verdict]}  {result.code} {result.name}: {result.message}"
+    return line if not result.samples else f"{line}\n{_samples(result).to_string(index=False)}"
+
+
+def _result_html(result: Result) -> str:
+    name = html.escape(f"{result.code} {result.name}")
+    line = (
+        f"<p><strong>{MARKS[result.verdict]}</strong> <code>{name}</code> {html.escape(result.message)}</p>"
+    )
+    return line if not result.samples else line + _table_html(_samples(result))
+
+
+def _samples(result: Result) -> pd.DataFrame:
+    # Object columns keep every integer as it is: pandas would make floats of integers beside a None.
+    return pd.DataFrame([dict(sample) for sample in result.samples], dtype=object).map(_cell)
+
+
+def _display_table(frame: pd.DataFrame, caption: str, limit: int) -> None:
+    shown = frame.head(limit).astype(object).map(_cell)
+    note = f"{caption} " if caption else ""
+    note += f"(first {limit} of {len(frame)} rows)" if len(frame) > limit else ""
+    markup = (f"<p>{html.escape(note.strip())}</p>" if note else "") + _table_html(shown)
+    text = (f"{note.strip()}\n" if note else "") + shown.to_string(index=False)
+    _emit({"text/html": markup, "text/plain": text})
+
+
+def _table_html(frame: pd.DataFrame) -> str:
+    return str(frame.to_html(index=False, escape=True, border=0))
+
+
+def _cell(value: Any) -> str:
+    """A cell as people read it: null is empty, a Decimal never in exponents."""
+    if value is None or value is pd.NA or (isinstance(value, float) and pd.isna(value)):
+        return ""
+    return f"{value:f}" if isinstance(value, Decimal) else str(value)

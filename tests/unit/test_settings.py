@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from balancebook.settings import Profile, SettingsError, load_profile, retarget, state_dir
+
+ASSETS = """
+[[assets]]
+id = 1
+symbol = "BTC"
+decimals = 8
+shown = 3
+"""
+PROFILE = """
+default_profile = "prod"
+[profiles.prod]
+contact_points = ["10.0.0.1", "10.0.0.2"]
+local_dc = "dc1"
+registry = "assets.toml"
+password = "env:BALANCES_PASSWORD"
+username = "reader"
+[profiles.prod.gateway]
+url = "https://gateway.example:8443"
+"""
+
+
+def load(folder: Path, text: str = PROFILE, name: str | None = None, **env: str) -> Profile:
+    (folder / "assets.toml").write_text(ASSETS)
+    (folder / "balancebook.toml").write_text(text)
+    return load_profile(name, env=env, cwd=folder)
+
+
+def test_a_profile_is_read_from_the_nearest_file(tmp_path: Path) -> None:
+    below = tmp_path / "notebooks" / "deep"
+    below.mkdir(parents=True)
+    load(tmp_path)
+    profile = load_profile(env={}, cwd=below)
+    assert (profile.name, profile.contact_points, profile.port) == ("prod", ("10.0.0.1", "10.0.0.2"), 9042)
+    assert profile.registry.by_id(1) is not None
+    assert not profile.embedded
+    assert state_dir({}, below) == tmp_path / ".balancebook"
+
+
+def test_without_a_file_the_profile_is_the_embedded_database(tmp_path: Path) -> None:
+    profile = load_profile(env={}, cwd=tmp_path)
+    assert (profile.name, profile.embedded, profile.contact_points) == ("embedded", True, ("127.0.0.1",))
+    assert {asset.symbol for asset in profile.registry} == {"BTC", "USDT", "ETH"}
+
+
+def test_the_embedded_addresses_come_from_the_running_server(tmp_path: Path) -> None:
+    for name, content in {
+        "server": {"pid": 1, "host": "127.0.0.2", "port": 12345},
+        "gateway": {"pid": 2, "url": "http://127.0.0.1:4001", "mode": "seed"},
+    }.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{name}.json").write_text(json.dumps(content))
+    profile = load_profile(env={"BALANCEBOOK_STATE": str(tmp_path)}, cwd=tmp_path)
+    assert (profile.contact_points, profile.port) == (("127.0.0.2",), 12345)
+    assert profile.gateway.url == "http://127.0.0.1:4001"
+
+
+def test_variables_override_the_connection(tmp_path: Path) -> None:
+    profile = load(
+        tmp_path,
+        BALANCEBOOK_CONTACT_POINTS="192.0.2.1, 192.0.2.2",
+        BALANCEBOOK_LOCAL_DC="dc9",
+        BALANCEBOOK_USERNAME="other",
+        BALANCEBOOK_PASSWORD="not read here",
+        BALANCEBOOK_GATEWAY_URL="http://192.0.2.3:80",
+        BALANCEBOOK_GRACE_S="2.5",
+    )
+    assert profile.contact_points == ("192.0.2.1", "192.0.2.2")
+    assert (profile.local_dc, profile.username, profile.grace_s) == ("dc9", "other", 2.5)
+    assert profile.gateway.url == "http://192.0.2.3:80"
+    assert profile.password is not None
+    assert profile.password.value == "BALANCEBOOK_PASSWORD"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "parameter", "says"),
+    [
+        ("local_dc", "locl_dc", "locl_dc", "Did you mean local_dc"),
+        ('local_dc = "dc1"\n', "", "local_dc", "Field required"),
+        ('["10.0.0.1", "10.0.0.2"]', "[]", "contact_points", "at least 1"),
+        ("https://gateway.example:8443", "file:///etc", "gateway.url", "pattern"),
+        ('registry = "assets.toml"', "", "registry", "registry is missing"),
+        ("[profiles.prod.gateway]\nurl", "[profiles.prod.gateway]\nurll", "gateway.urll", "Did you mean url"),
+        ("default_profile", "default_profil", "default_profil", "unknown key"),
+    ],
+)
+def test_a_bad_key_is_named_with_its_remedy(tmp_path: Path, old: str, new: str, parameter: str, says: str) -> None:
+    assert old in PROFILE
+    with pytest.raises(SettingsError) as caught:
+        load(tmp_path, PROFILE.replace(old, new))
+    assert caught.value.parameter == parameter
+    assert says in str(caught.value)
+    assert caught.value.remedy
+
+
+def test_an_unknown_profile_suggests_a_known_one(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(tmp_path, name="prd")
+    assert caught.value.suggestion == "prod"
+
+
+def test_a_plain_password_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(tmp_path, PROFILE.replace("env:BALANCES_PASSWORD", "hunter2secret"))
+    assert "by reference" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_secrets_are_read_by_reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("from a file\n")
+    monkeypatch.setenv("BALANCES_PASSWORD", "from the environment")
+    for reference, value in {
+        "env:BALANCES_PASSWORD": "from the environment",
+        f"file:{secret}": "from a file",
+        "command:printf '%s by %s' made command": "made by command",
+    }.items():
+        profile = load(tmp_path, PROFILE.replace("env:BALANCES_PASSWORD", reference))
+        assert profile.secrets() == (value,)
+        assert value not in repr(profile)
+
+
+@pytest.mark.parametrize("reference", ["env:NOT_SET_ANYWHERE", "file:/does/not/exist", "command:false", "command:nope"])
+def test_a_secret_that_cannot_be_read_says_so(tmp_path: Path, reference: str) -> None:
+    profile = load(tmp_path, PROFILE.replace("env:BALANCES_PASSWORD", reference))
+    with pytest.raises(SettingsError):
+        profile.secrets()
+
+
+@pytest.mark.parametrize("text", ["x = ", "profiles = 3", '[profiles.embedded]\nport = 1\n', "\udcff"])
+def test_a_file_that_is_no_profile_file(tmp_path: Path, text: str) -> None:
+    (tmp_path / "balancebook.toml").write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(SettingsError):
+        load_profile(env={}, cwd=tmp_path)
+
+
+def test_retargeting_keeps_the_rest(tmp_path: Path) -> None:
+    profile = load(tmp_path)
+    other = retarget(profile, keyspace="Trading", view="v2", gateway_url="http://localhost:1")
+    assert (other.keyspace, other.view, other.gateway.url) == ("Trading", "v2", "http://localhost:1")
+    assert other.contact_points == profile.contact_points
+    assert retarget(profile) == profile
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [("keyspace", ""), ("keyspace", 'x"; DROP'), ("view", "a" * 49), ("view", "ä"), ("gateway_url", "localhost:3001")],
+)
+def test_retargeting_refuses_what_is_no_name(tmp_path: Path, parameter: str, value: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        retarget(load(tmp_path), **{parameter: value})
+    assert caught.value.parameter == parameter
+
+
+def test_a_missing_named_config_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="no file"):
+        load_profile(env={"BALANCEBOOK_CONFIG": os.fspath(tmp_path / "x.toml")})
