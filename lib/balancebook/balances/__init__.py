@@ -1,0 +1,11 @@
+"""Balances of one account: the newest ledger row of each of its assets, by several strategies.
+
+Q001-Q003 judge the strategies; latency times them.
+"""
+
+from balancebook.balances.asset_list import AssetList, assets_of
+from balancebook.balances.people import current
+from balancebook.balances.strategies import STRATEGIES, Strategy, read, strategy_named
+from balancebook.balances.target import Target
+
+__all__ = ["STRATEGIES", "AssetList", "Strategy", "Target", "assets_of", "current", "read", "strategy_named"]

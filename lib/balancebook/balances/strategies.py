@@ -1,0 +1,172 @@
+"""The ways to ask for an account's balances. All return the same frame, and one is known to be wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from balancebook.balances.target import Target, shape_of
+from balancebook.errors import UsageError
+from balancebook.store.names import close_name
+from balancebook.store.reader import Reader, Row
+from balancebook.store.schema import quote
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# ScyllaDB refuses more partition keys in one statement (max_partition_key_restrictions_per_query).
+_KEYS_PER_QUERY = 100
+
+Fetch: TypeAlias = Callable[[Reader, Target, Any, Sequence[Any]], list[Row]]
+
+
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """One way to read the newest row of each asset.
+
+    `fetch(reader, target, account, assets)` returns rows of `target.selected` in no order. `reads` is what it reads,
+    `cost` what its time grows with, `needs_assets` whether it must be told the assets (else they are ignored),
+    `known_wrong` why its answer is wrong, or None.
+    """
+
+    name: str
+    reads: Literal["view", "base"]
+    needs_assets: bool
+    cost: str
+    fetch: Fetch
+    known_wrong: str | None = None
+
+
+def read(
+    reader: Reader, target: Target, strategy: str, account: object, assets: Sequence[object]
+) -> pd.DataFrame:
+    """The balances of an account by the strategy of that name.
+
+    Columns asset, order, available, held, time; one row an asset, sorted by asset; a role that the ledger lacks is
+    all null. dtypes are those of the CQL types (Int64 for int, bigint; object for varint, decimal, text, timestamp;
+    never inferred), for no rows too. Amounts are raw. Raises UsageError for an unknown strategy, StoreError.
+    """
+    rows = strategy_named(strategy).fetch(reader, target, account, assets)
+    return _frame(reader, target, rows)
+
+
+def strategy_named(name: str) -> Strategy:
+    """The strategy of that name. Raises UsageError with the likely one."""
+    if name in STRATEGIES:
+        return STRATEGIES[name]
+    raise UsageError(
+        f"There is no strategy {name!r}.",
+        f"Take one of {', '.join(STRATEGIES)}.",
+        parameter="strategy",
+        suggestion=close_name(name, STRATEGIES),
+    )
+
+
+def _frame(reader: Reader, target: Target, rows: list[Row]) -> pd.DataFrame:
+    # pandas takes 0.3 s to import; a caller that only wants a strategy's rows need not wait for it.
+    from balancebook.store.frames import to_frame  # noqa: PLC0415
+
+    ledger, types = target.ledger, shape_of(reader, target).types(target.selected)
+    frame = to_frame(rows, target.selected, types)
+    roles = {"asset": ledger.asset, "order": ledger.order, "available": ledger.available}
+    roles |= {name: column for name, column in (("held", ledger.held), ("time", ledger.time)) if column}
+    frame.columns = list(roles)
+    for absent in ("held", "time"):
+        if absent not in roles:
+            frame[absent] = to_frame([(None,)] * len(rows), [absent], ["bigint"])[absent]
+    ordered = frame[["asset", "order", "available", "held", "time"]]
+    return ordered.sort_values(["asset", "order"], kind="stable", ignore_index=True)
+
+
+def _select(target: Target, table: str, tail: str) -> str:
+    columns = ", ".join(quote(column) for column in target.selected)
+    return f"SELECT {columns} FROM {table} WHERE {quote(target.ledger.account)} = ? {tail}".rstrip()
+
+
+def _group_by(reader: Reader, target: Target, account: Any, _assets: Sequence[Any]) -> list[Row]:
+    keys = f"{quote(target.ledger.account)}, {quote(target.ledger.asset)}"
+    return reader.rows(_select(target, target.view_name, f"GROUP BY {keys}"), (account,))
+
+
+def _skip_scan(reader: Reader, target: Target, account: Any, _assets: Sequence[Any]) -> list[Row]:
+    beyond = "<" if shape_of(reader, target).assets_descend else ">"
+    first = _select(target, target.view_name, "LIMIT 1")
+    next_asset = _select(target, target.view_name, f"AND {quote(target.ledger.asset)} {beyond} ? LIMIT 1")
+    found = reader.rows(first, (account,))
+    rows = list(found)
+    while found:
+        found = reader.rows(next_asset, (account, found[0][0]))
+        rows += found
+    return rows
+
+
+def _in_assets(reader: Reader, target: Target, account: Any, assets: Sequence[Any]) -> list[Row]:
+    cql = _select(target, target.base_name, f"AND {quote(target.ledger.asset)} IN ? PER PARTITION LIMIT 1")
+    return [row for chunk in _chunks(assets) for row in reader.rows(cql, (account, chunk))]
+
+
+def _per_asset_parallel(reader: Reader, target: Target, account: Any, assets: Sequence[Any]) -> list[Row]:
+    cql, rows = _newest_of_one(target), []
+    for chunk in _chunks(assets):
+        pending = [reader.execute_async(cql, (account, asset)) for asset in chunk]
+        rows += [row for answer in pending for row in answer.rows()]
+    return rows
+
+
+def _per_asset_sequential(reader: Reader, target: Target, account: Any, assets: Sequence[Any]) -> list[Row]:
+    cql = _newest_of_one(target)
+    return [row for chunk in _chunks(assets) for asset in chunk for row in reader.rows(cql, (account, asset))]
+
+
+def _seed_limit_one(reader: Reader, target: Target, account: Any, _assets: Sequence[Any]) -> list[Row]:
+    return reader.rows(_select(target, target.view_name, "PER PARTITION LIMIT 1"), (account,))
+
+
+def _newest_of_one(target: Target) -> str:
+    newest = f"ORDER BY {quote(target.ledger.order)} DESC LIMIT 1"
+    return _select(target, target.base_name, f"AND {quote(target.ledger.asset)} = ? {newest}")
+
+
+def _chunks(assets: Sequence[Any]) -> Iterator[list[Any]]:
+    once = list(dict.fromkeys(assets))
+    return (once[at : at + _KEYS_PER_QUERY] for at in range(0, len(once), _KEYS_PER_QUERY))
+
+
+STRATEGIES: dict[str, Strategy] = {
+    strategy.name: strategy
+    for strategy in (
+        Strategy(
+            "group_by", "view", False, "the account's whole history: it reads every row of it", _group_by
+        ),
+        Strategy(
+            "skip_scan",
+            "view",
+            False,
+            "the account's assets: one round trip each, one after another",
+            _skip_scan,
+        ),
+        Strategy(
+            "in_assets", "base", True, "the assets asked for, read by one coordinator at once", _in_assets
+        ),
+        Strategy(
+            "per_asset_parallel", "base", True, "the slowest of the assets asked for", _per_asset_parallel
+        ),
+        Strategy(
+            "per_asset_sequential",
+            "base",
+            True,
+            "the assets asked for: one round trip each",
+            _per_asset_sequential,
+        ),
+        Strategy(
+            "seed_limit_one",
+            "view",
+            False,
+            "nothing: it reads one row",
+            _seed_limit_one,
+            known_wrong="PER PARTITION LIMIT 1 returns one row per partition, and the view's partition is the "
+            "account: of all its assets only the first comes back.",
+        ),
+    )
+}

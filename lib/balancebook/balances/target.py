@@ -1,0 +1,96 @@
+"""What balances are read from: a view, its base, and which columns play which role."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from threading import Lock
+from typing import TypeVar
+from weakref import WeakKeyDictionary
+
+from balancebook.settings import LedgerSchema
+from balancebook.store.errors import StoreError
+from balancebook.store.reader import Reader
+from balancebook.store.schema import Table, did_you_mean, quote, read_table, read_view
+
+T = TypeVar("T", bound=Table)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A view with its base table; names as stored (no quotes, case matters)."""
+
+    keyspace: str
+    view: str
+    base: str
+    ledger: LedgerSchema
+
+    @property
+    def view_name(self) -> str:
+        """The view as a statement takes it."""
+        return f"{quote(self.keyspace)}.{quote(self.view)}"
+
+    @property
+    def base_name(self) -> str:
+        """The base table as a statement takes it."""
+        return f"{quote(self.keyspace)}.{quote(self.base)}"
+
+    @property
+    def selected(self) -> tuple[str, ...]:
+        """The columns that a balance query selects: asset, order, available, and held and time where they are."""
+        ledger = self.ledger
+        optional = (column for column in (ledger.held, ledger.time) if column)
+        return (ledger.asset, ledger.order, ledger.available, *optional)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the server says of the target: the base table, and how the view orders the asset."""
+
+    base: Table
+    assets_descend: bool
+
+    def types(self, columns: Iterable[str]) -> list[str]:
+        """The CQL types of columns of the base."""
+        of = {column.name: column.cql_type for column in self.base.columns}
+        return [of[column] for column in columns]
+
+
+_shapes: WeakKeyDictionary[Reader, dict[Target, Shape]] = WeakKeyDictionary()
+_lock = Lock()
+
+
+def shape_of(reader: Reader, target: Target) -> Shape:
+    """The target as the server describes it, read once per reader. Raises StoreError (missing) if it is not there."""
+    with _lock:
+        known = _shapes.get(reader, {}).get(target)
+    if known is None:
+        known = _read_shape(reader, target)
+        with _lock:
+            _shapes.setdefault(reader, {})[target] = known
+    return known
+
+
+def _read_shape(reader: Reader, target: Target) -> Shape:
+    base = _there(read_table(reader, target.keyspace, target.base), f"Table {target.base_name}")
+    view = _there(read_view(reader, target.keyspace, target.view), f"View {target.view_name}")
+    _require((target.ledger.account, *target.selected), base)
+    descend = {column.name for column in view.clustering_key if column.clustering_order == "desc"}
+    return Shape(base, assets_descend=target.ledger.asset in descend)
+
+
+def _there(table: T | None, what: str) -> T:
+    if table is None:
+        raise StoreError("missing", f"{what} does not exist.", "Check keyspace and view in the profile.")
+    return table
+
+
+def _require(columns: Iterable[str], table: Table) -> None:
+    there = [column.name for column in table.columns]
+    for column in columns:
+        if column not in there:
+            raise StoreError(
+                "missing",
+                f"{table.cql_name} has no column {column}; it has {', '.join(sorted(there))}.",
+                f"Name the right column under [ledger] in the profile.{did_you_mean(column, there)}",
+            )
