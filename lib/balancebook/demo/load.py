@@ -43,6 +43,7 @@ _ATTEMPTS = 5
 _PATIENCE_S = 30.0  # of one write or schema change: the server may be starting, or busy with others
 _COUNT_S = 120.0
 _BUILD_S = 300.0
+_TELL_EVERY_S = 1.0
 
 
 class LoadError(BalancebookError):
@@ -146,7 +147,7 @@ class _Loader:
             pipeline.write(_batch(prepared[type(records[0])], records))
             is_entry = isinstance(records[0], LedgerEntry)
             rows, trades = rows + len(records) * is_entry, trades + len(records) * (not is_entry)
-            if time.monotonic() - told >= 1.0:
+            if time.monotonic() - told >= _TELL_EVERY_S:
                 told = time.monotonic()
                 self.progress(f"loading the demo exchange: {rows} of about {self.size.rows} ledger rows")
         pipeline.finish()
