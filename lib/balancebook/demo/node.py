@@ -126,9 +126,10 @@ class Node:
             self.mark.kill()
 
     def pause(self) -> None:
-        """SIGSTOP: the node keeps its connections and answers nothing."""
+        """SIGSTOP: the node keeps its connections and answers nothing. Returns once it stands still."""
         if self.mark:
             self.mark.send(signal.SIGSTOP)
+            wait_until(lambda: self.paused, self.mark, _PROBE_TIMEOUT_S)
 
     def resume(self) -> None:
         """SIGCONT."""

@@ -72,7 +72,7 @@ class Admin:
     def data_paths(self, keyspace: str, table: str) -> list[Path]:
         """The folders in which the node keeps the SSTables of a table or view."""
         bean = f"org.apache.cassandra.db:type=Tables,keyspace={keyspace},table={table}"
-        found = self._ask({"type": "read", "mbean": bean, "attribute": "DataPaths"}, f"{keyspace}.{table}")
+        found = self._ask({"type": "read", "mbean": bean, "attribute": "DataPaths"}, f"DataPaths of {keyspace}.{table}")
         return [Path(path) for path in found]
 
     def import_sstables(self, keyspace: str, table: str, folder: Path) -> None:
@@ -99,7 +99,8 @@ class Admin:
 
     def _exec(self, bean: str, operation: str, *arguments: Any) -> Any:
         request = {"type": "exec", "mbean": bean, "operation": operation, "arguments": list(arguments)}
-        return self._ask(request, operation.partition("(")[0])
+        named = [argument for argument in arguments if isinstance(argument, str)]
+        return self._ask(request, " ".join([operation.partition("(")[0], *named]))
 
     def _ask(self, request: dict[str, Any], what: str) -> Any:
         try:

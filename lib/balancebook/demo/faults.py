@@ -1,0 +1,102 @@
+"""Real inconsistencies between a base table and its view, on a database that the demo started.
+
+The servers refuse direct writes to a view, and a write to the base updates the view. Both are passed by writing the
+wanted cells into a scratch table of the same layout, flushing it, and importing its SSTables into the target.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from balancebook.demo.schema import LEDGER, VIEW
+from balancebook.errors import UsageError
+from balancebook.store.admin import Admin
+from balancebook.store.names import quote
+
+Execute = Callable[..., Any]
+Key = Mapping[str, int]
+
+_SCRATCH = "balancebook_scratch"
+_numbers = itertools.count()
+
+
+class Injector:
+    """Faults in one keyspace's tables and views. `execute` runs CQL with %s parameters and gives rows as tuples."""
+
+    def __init__(self, execute: Execute, admin: Admin, keyspace: str) -> None:
+        self._execute = execute
+        self._admin = admin
+        self._keyspace = keyspace
+
+    def lost(self, *keys: Key) -> None:
+        """Delete rows in the view only: the base derives them, the view has them not (and holds a tombstone)."""
+        self.import_cells(VIEW, [_delete(key) for key in keys])
+
+    def orphan(self, *rows: Key) -> None:
+        """Write rows in the view only, which the base does not derive."""
+        self.import_cells(VIEW, [_insert(row) for row in rows])
+
+    def mismatch(self, *rows: Key) -> None:
+        """Write cells of existing rows in the view only. Each row gives its key and the cells that shall differ."""
+        self.orphan(*rows)
+
+    def never_arrived(self, *rows: Key) -> None:
+        """Write rows in the base only, past the view: LOST as after a lost view update, without a tombstone."""
+        self.import_cells(LEDGER, [_insert(row) for row in rows])
+
+    def base_lost(self, *keys: Key) -> None:
+        """Delete rows in the base only: the view's rows are left as orphans."""
+        self.import_cells(LEDGER, [_delete(key) for key in keys])
+
+    def import_cells(self, table: str, statements: Iterable[tuple[str, Sequence[Any]]]) -> None:
+        """Run statements on a scratch table with the layout of `table` (or view), and import its cells there.
+
+        A statement names its table {table} and its values %s. What it writes counts from its own write time: give
+        USING TIMESTAMP for another. Raises UsageError if there is no such table, AdminError if the import fails.
+        """
+        execute = self._execute
+        execute(
+            f"CREATE KEYSPACE IF NOT EXISTS {_SCRATCH} "
+            "WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}"
+        )
+        name = f"cells_{os.getpid()}_{next(_numbers)}"
+        scratch = f"{_SCRATCH}.{name}"
+        execute(f"CREATE TABLE {scratch} {self._layout(table)}")
+        try:
+            for statement, values in statements:
+                execute(statement.replace("{table}", scratch), values)
+            self._admin.flush(_SCRATCH, name)
+            self._admin.import_sstables(self._keyspace, table, self._admin.data_paths(_SCRATCH, name)[0])
+        finally:
+            execute(f"DROP TABLE {scratch}")
+
+    def _layout(self, table: str) -> str:
+        """The columns and the key of a table or view, as CREATE TABLE takes them; read from system_schema."""
+        rows = self._execute(
+            "SELECT column_name, kind, position, clustering_order, type FROM system_schema.columns "
+            "WHERE keyspace_name = %s AND table_name = %s",
+            (self._keyspace, table),
+        )
+        columns = sorted(rows, key=lambda row: row[2])
+        if not columns:
+            raise UsageError(f"There is no table or view {self._keyspace}.{table}.", "Name one that exists.")
+        static = {name: " STATIC" for name, kind, *_ in columns if kind == "static"}
+        cells = ", ".join(f"{quote(name)} {cql_type}{static.get(name, '')}" for name, *_, cql_type in columns)
+        partition = ", ".join(quote(name) for name, kind, *_ in columns if kind == "partition_key")
+        clustering = [(name, order) for name, kind, _, order, _ in columns if kind == "clustering"]
+        key = ", ".join([f"({partition})", *(quote(name) for name, _ in clustering)])
+        order = ", ".join(f"{quote(name)} {direction}" for name, direction in clustering)
+        return f"({cells}, PRIMARY KEY ({key}))" + (f" WITH CLUSTERING ORDER BY ({order})" if order else "")
+
+
+def _insert(row: Mapping[str, Any]) -> tuple[str, Sequence[Any]]:
+    names, places = ", ".join(map(quote, row)), ", ".join(["%s"] * len(row))
+    return f"INSERT INTO {{table}} ({names}) VALUES ({places})", list(row.values())
+
+
+def _delete(key: Mapping[str, Any]) -> tuple[str, Sequence[Any]]:
+    where = " AND ".join(f"{quote(name)} = %s" for name in key)
+    return f"DELETE FROM {{table}} WHERE {where}", list(key.values())
