@@ -134,17 +134,18 @@ def _unusable(path: Path, why: str) -> UsageError:
 def _declared(metadata: Mapping[str, Any], path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     own = metadata.get("balancebook", {})
     checks = own.get("checks", {}) if isinstance(own, dict) else None
-    lists = [checks.get(key, []) for key in ("required", "optional")] if isinstance(checks, dict) else [None]
-    if not all(isinstance(codes, list) and all(map(_is_code, codes)) for codes in lists):
+    if not isinstance(checks, dict):
+        checks = {"required": None}
+    required, optional = checks.get("required", []), checks.get("optional", [])
+    if not _are_codes(required) or not _are_codes(optional):
         raise _unusable(path, "metadata.balancebook.checks must be {required: [codes], optional: [codes]}")
-    every = [code for codes in lists for code in codes]
-    if len(set(every)) < len(every):
+    if len({*required, *optional}) < len(required) + len(optional):
         raise _unusable(path, "metadata.balancebook.checks names a check twice")
-    return tuple(lists[0]), tuple(lists[1])
+    return tuple(required), tuple(optional)
 
 
-def _is_code(code: Any) -> bool:
-    return isinstance(code, str) and bool(_CODE.fullmatch(code))
+def _are_codes(codes: Any) -> bool:
+    return isinstance(codes, list) and all(isinstance(c, str) and _CODE.fullmatch(c) for c in codes)
 
 
 def _headline(cells: Sequence[Mapping[str, Any]]) -> tuple[str, str]:

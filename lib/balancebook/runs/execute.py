@@ -77,6 +77,7 @@ def run_notebook(job: Job, progress: Progress | None = None) -> Record:
 def refused_run(job: Job, error: RunError) -> Record:
     """The record, saved, of a run that could not begin (no database): every required check is unknown."""
     folder = begin_run(job.out_root, job.entry.name)
+    error = _masked(error, job.scrubber)
     try:
         outcome = Outcome(
             status="refused",
@@ -135,7 +136,6 @@ def _papermill(
             start_timeout=_KERNEL_START_S,
             km=kernel.manager,
             iopub_timeout=_OUTPUT_WAIT_S,
-            coalesce_streams=True,  # a secret must not hide across two pieces of one stream
             on_notebook_start=lambda notebook: executed.append(notebook),  # noqa: PLW0108 (called by keyword)
             on_cell_execute=_reporter(executed, progress),
         )
@@ -179,19 +179,39 @@ def _without_outputs(document: Mapping[str, Any]) -> dict[str, Any]:
     return source
 
 
+def _join_streams(cell: dict[str, Any]) -> None:
+    """One output for each stream of a cell: a secret must not hide across two pieces of it.
+
+    Not by nbclient's coalesce_streams, which needs minutes for a line of a million characters.
+    """
+    first: dict[str, dict[str, Any]] = {}
+    kept = []
+    for output in cell["outputs"]:
+        if output["output_type"] == "stream" and output["name"] in first:
+            first[output["name"]]["text"] += output["text"]
+            continue
+        if output["output_type"] == "stream":
+            first[output["name"]] = output
+        kept.append(output)
+    cell["outputs"] = kept
+
+
 def _tidy(nb: dict[str, Any], entry: Entry) -> None:
-    """Take out what papermill adds for its own readers: error banners (also over a mere verdict), and in the
-    metadata the whole input notebook."""
+    """Join what was printed in pieces, and take out what papermill adds for its own readers: error banners
+    (also over a mere verdict), and in the metadata the whole input notebook."""
     nb["cells"] = [
         cell for cell in nb["cells"] if "papermill-error-cell-tag" not in cell["metadata"].get("tags", ())
     ]
+    for cell in nb["cells"]:
+        if cell["cell_type"] == "code":
+            _join_streams(cell)
     if "papermill" in nb["metadata"]:
         nb["metadata"]["papermill"] |= {"input_path": entry.path.name, "output_path": NOTEBOOK_NAME}
 
 
 def _record(job: Job, folder: RunFolder, started: datetime, outcome: Outcome) -> Record:
     versions = {name: metadata.version(name) for name in ("balancebook", "papermill", "ipykernel")}
-    record = Record(
+    return Record(
         run_id=folder.run_id,
         notebook=job.entry.name,
         notebook_sha256=job.entry.sha256,
@@ -208,11 +228,10 @@ def _record(job: Job, folder: RunFolder, started: datetime, outcome: Outcome) ->
         optional_missing=outcome.optional_missing,
         versions={**versions, **job.versions},
     )
-    # Its results come from scrubbed outputs; what the caller gave (error, versions) has not been looked at yet.
-    masked = {key: job.scrubber.value(getattr(record, key)) for key in ("versions",)}
-    if record.error:
-        masked["error"] = RunError(**job.scrubber.value(record.error.model_dump()))
-    return record.model_copy(update=masked)
+
+
+def _masked(error: RunError, scrubber: Scrubber) -> RunError:
+    return RunError(**scrubber.value(error.model_dump()))
 
 
 def _save(job: Job, folder: RunFolder, record: Record, nb: dict[str, Any] | None) -> Record:

@@ -45,6 +45,8 @@ class Guard:
             stop()
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        if self.cause == "interrupted":
+            raise KeyboardInterrupt  # asked twice: leave without a record
         self._end("interrupted")
 
     def _end(self, cause: Cause) -> None:

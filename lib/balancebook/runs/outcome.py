@@ -137,7 +137,9 @@ def _raised(cells: Cells) -> RunError | None:
         if output["ename"] == VERDICT_ERROR and index == last and _closing(cells[index : index + 1]):
             continue
         what = _ANSI.sub("", f"{output['ename']}: {output['evalue']}").strip(": \n").split("\n", 1)[0]
-        return _broken("cell_raised", f"Cell {index + 1} raised {what[:_LINE]}", "See it in the notebook.")
+        return _broken(
+            "cell_raised", f"Cell {index + 1} raised {what[:_LINE]}", "See it in the executed notebook."
+        )
     return None
 
 

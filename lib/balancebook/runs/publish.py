@@ -111,8 +111,17 @@ def _render_cells(nb: Any) -> str:
     )
     # The exporter's own allow list has no headings, paragraphs, th or thead: it would show their tags as text.
     exporter.register_filter("clean_html", _clean)
-    page, _ = exporter.from_notebook_node(import_nbformat().from_dict(nb))
+    shown = import_nbformat().from_dict(nb)
+    for cell in shown.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if _can_be_shown(output)]
+    page, _ = exporter.from_notebook_node(shown)
     return str(page)
+
+
+def _can_be_shown(output: Any) -> bool:
+    # The exporter warns of any other on stderr.
+    return "data" not in output or any(mime in output.data for mime in _SHOWN_MIME)
 
 
 def _clean(element: Any) -> str:
