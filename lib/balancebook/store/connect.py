@@ -20,6 +20,10 @@ from balancebook.store.names import close_name
 # Below this a healthy server behind a slow link would be called dead.
 _LEAST_WAIT_S = 1.0
 _PROBE_S = 2.0
+# Named, since the driver left alone begins with the versions of DSE, one refused connection each. v5: Cassandra 4.0 and
+# later; v4: Cassandra 3 and ScyllaDB.
+_VERSIONS = {"auto": (5, 4), "cassandra": (5, 4), "scylla": (4,)}
+_VERSION_REFUSED = "ProtocolError returned from server while using explicitly set client protocol_version"
 
 
 def connect(profile: Profile, *, retry_policy: RetryPolicy | None = None) -> Session:
@@ -33,20 +37,28 @@ def connect(profile: Profile, *, retry_policy: RetryPolicy | None = None) -> Ses
     # this logger still sees all.
     logging.getLogger("cassandra").propagate = False
     what = f"connecting to {', '.join(profile.contact_points)} port {profile.port} (profile {profile.name})"
-    try:
-        cluster = _cluster(profile, retry_policy or RetryPolicy())
-    except Exception as error:
-        raise translate(error, what=what) from error
-    try:
-        session = cluster.connect()
-        # One host leaves nothing to choose; of several, a partition's query goes to one of its replicas.
-        if len(cluster.metadata.all_hosts()) > 1:
-            learn_replication(session, profile.keyspace)
-    except Exception as error:
-        cluster.shutdown()
-        raise _explain(error, cluster, profile, what) from error
+    for version in _VERSIONS[profile.dialect]:
+        try:
+            cluster = _cluster(profile, retry_policy or RetryPolicy(), version)
+        except Exception as error:
+            raise translate(error, what=what) from error
+        try:
+            return _session(cluster, profile)
+        except Exception as error:
+            cluster.shutdown()
+            if _VERSION_REFUSED in str(error) and version != _VERSIONS[profile.dialect][-1]:
+                continue
+            raise _explain(error, cluster, profile, what) from error
+    raise AssertionError("every dialect names a version")
+
+
+def _session(cluster: Cluster, profile: Profile) -> Session:
+    session = cluster.connect()
     # The driver waits this long for PREPARE, and gives no public way to set it beside execution profiles.
     session._default_timeout = profile.limits.request_timeout_s
+    # One host leaves nothing to choose; of several, a partition's query goes to one of its replicas.
+    if len(cluster.metadata.all_hosts()) > 1:
+        learn_replication(session, profile.keyspace)
     return session
 
 
@@ -60,7 +72,7 @@ def learn_replication(session: Session, keyspace: str) -> None:
     session.cluster.refresh_keyspace_metadata(keyspace, max_schema_agreement_wait=0)
 
 
-def _cluster(profile: Profile, retry_policy: RetryPolicy) -> Cluster:
+def _cluster(profile: Profile, retry_policy: RetryPolicy, protocol_version: int) -> Cluster:
     wait = max(_LEAST_WAIT_S, profile.limits.connect_timeout_s / len(profile.contact_points))
     execution = ExecutionProfile(
         load_balancing_policy=TokenAwarePolicy(DCAwareRoundRobinPolicy(profile.local_dc)),
@@ -72,6 +84,7 @@ def _cluster(profile: Profile, retry_policy: RetryPolicy) -> Cluster:
     return Cluster(
         list(profile.contact_points),
         port=profile.port,
+        protocol_version=protocol_version,
         execution_profiles={EXEC_PROFILE_DEFAULT: execution},
         connect_timeout=wait,
         control_connection_timeout=wait,

@@ -92,7 +92,9 @@ def _of_one(exc: BaseException, what: str) -> StoreError:
 
 
 def _server_text(exc: BaseException) -> str:
-    """The words of the server itself where there are any, on one line."""
+    """The words of the server itself where there are any, on one line; with the counts where replicas were counted."""
+    if isinstance(exc, _COUNTING):
+        return " ".join(str(exc).split())
     found = _SERVER_TEXT.search(str(exc))
     return " ".join((found["text"] if found else str(exc)).split())
 
@@ -263,6 +265,7 @@ def _protocol(what: str, text: str) -> StoreError:
     )
 
 
+_COUNTING = (cassandra.Timeout, cassandra.Unavailable, cassandra.CoordinationFailure)
 Handler = Callable[[str, str], StoreError]
 _Types = tuple[type[BaseException], ...]
 # In this order: a subclass stands before its base.
@@ -271,7 +274,7 @@ _HANDLERS: Iterable[tuple[_Types, Handler]] = (
     ((cassandra.Unauthorized,), _permission),
     ((cassandra.InvalidRequest,), _invalid),
     ((cassandra.OperationTimedOut,), _timeout),
-    ((cassandra.ReadTimeout, cassandra.WriteTimeout), _replica_timeout),
+    ((cassandra.Timeout,), _replica_timeout),
     ((cassandra.Unavailable,), _unavailable),
     ((cassandra.CoordinationFailure,), _failure),
     (

@@ -1,0 +1,45 @@
+"""How much of a view is built, from the server's progress rows."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import pytest
+
+from balancebook.store.health import NodeBuild, overall, percent_built
+from balancebook.store.reader import RING
+
+_FULL = str(2**63 - 1), str(-(2**63))
+PERCENT: list[tuple[list[tuple[str, str, str | None]], int, float | None]] = [
+    ([], RING, 0.0),
+    ([("0", "100", None)], 200, 0.0),
+    ([("0", "100", "0")], 200, 0.0),
+    ([("0", "100", "50")], 200, 25.0),
+    ([("0", "100", "100")], 200, 50.0),
+    ([("0", "100", "100"), ("100", "200", "150")], 200, 75.0),
+    # The last range wraps; rows as Cassandra 5.0.6 gave them.
+    ([("7136916386737116156", "-9003984677758741507", "-9003984677758741507")], RING, 12.5),
+    ([(str(2**63 - 10), str(-(2**63) + 9), str(-(2**63)))], 20, 50.0),
+    ([("0", "100", "50")], 0, None),
+]
+
+
+@pytest.mark.parametrize(("rows", "span", "percent"), PERCENT)
+def test_percent_of_the_node_s_own_tokens(
+    rows: list[tuple[str, str, str | None]], span: int, percent: float | None
+) -> None:
+    found = percent_built(rows, span)
+    assert found == (None if percent is None else pytest.approx(percent, abs=0.001))
+
+
+def _node(percent: float | None) -> NodeBuild:
+    return NodeBuild("127.0.0.1", UUID(int=0), "STARTED", percent)
+
+
+@pytest.mark.parametrize(
+    ("percents", "mean"), [([], None), ([50.0], 50.0), ([100.0, 0.0], 50.0), ([100.0, None], None)]
+)
+def test_the_whole_is_the_mean_and_unknown_if_one_node_is(
+    percents: list[float | None], mean: float | None
+) -> None:
+    assert overall([_node(percent) for percent in percents]) == mean
