@@ -128,7 +128,7 @@ def test_progress_is_told_when_it_takes_long(
     monkeypatch.setattr(loading, "_TELL_EVERY_S", 0.0)
     ensure_loaded(target, size=TINY, progress=lines.append)
     assert lines[0].startswith("loading the demo exchange: ")
-    assert lines[-1] == f"loading the demo exchange: {ROWS} of about 1100 ledger rows"
+    assert f"loading the demo exchange: {ROWS} of about 1100 ledger rows" in lines
     assert counts(session)[0] == ROWS
 
 
