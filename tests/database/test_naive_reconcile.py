@@ -1,0 +1,263 @@
+"""The plain comparison on a real database with real faults: each kind is found, and live writes raise no alarm."""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from cassandra.cluster import Session
+
+from balancebook.demo.faults import Injector
+from balancebook.demo.node import Node
+from balancebook.demo.schema import create_schema
+from balancebook.errors import BalancebookError
+from balancebook.reconcile import naive
+from balancebook.reconcile.kinds import Kind
+from balancebook.reconcile.naive import NaiveReport, read_and_compare
+from balancebook.settings import Profile
+from balancebook.store.connect import close, connect
+from balancebook.store.errors import StoreError
+from balancebook.store.reader import Reader, open_reader
+from balancebook.store.schema import View, read_view
+from balancebook.verdict import Verdict
+
+VIEW, BASE = "user_balances_by_user", "balance_ledger"
+ALL_ZERO = dict.fromkeys(Kind, 0)
+
+
+@pytest.fixture
+def reader(profile: Profile) -> Iterator[Reader]:
+    with open_reader(profile) as opened:
+        yield opened
+
+
+def key(user: int, asset: int, seq: int) -> dict[str, int]:
+    return {"user_id": user, "asset_id": asset, "seq": seq}
+
+
+def row(user: int, asset: int, seq: int, avail: int = 5) -> dict[str, int]:
+    return key(user, asset, seq) | {"avail": avail, "frozen": 0, "created_at": 1000}
+
+
+def book(session: Session, keyspace: str, *rows: dict[str, int]) -> None:
+    for each in rows:
+        columns, places = ", ".join(each), ", ".join(["%s"] * len(each))
+        session.execute(f"INSERT INTO {keyspace}.{BASE} ({columns}) VALUES ({places})", list(each.values()))
+
+
+@pytest.fixture
+def view(session: Session, keyspace: str, reader: Reader) -> View:
+    """The view over a ledger of 60 rows: users 1 to 5, assets 1 to 3, seq 1 to 4."""
+    book(session, keyspace, *(row(u, a, s) for u in range(1, 6) for a in range(1, 4) for s in range(1, 5)))
+    return there(reader, keyspace)
+
+
+def there(reader: Reader, keyspace: str, name: str = VIEW) -> View:
+    found = read_view(reader, keyspace, name)
+    assert found
+    return found
+
+
+def compared(reader: Reader, view: View, **options: Any) -> NaiveReport:
+    settings: dict[str, Any] = {"grace_s": 0, "sleep": lambda _: None, **options}
+    return read_and_compare(reader, view, **settings)
+
+
+def counts(**kinds: int) -> dict[Kind, int]:
+    return ALL_ZERO | {Kind(name): number for name, number in kinds.items()}
+
+
+def test_a_view_in_step_passes(reader: Reader, view: View) -> None:
+    report = compared(reader, view)
+    assert (report.rows_base, report.rows_view, report.counts) == (60, 60, ALL_ZERO)
+    assert report.verdict is Verdict.PASS
+    assert report.key_columns == ("user_id", "asset_id", "seq")
+    assert report.value_columns == ("avail", "created_at", "frozen")
+
+
+@pytest.fixture
+def broken(view: View, inject: Injector) -> View:
+    inject.lost(key(1, 1, 1), key(2, 1, 3))
+    inject.never_arrived(row(3, 3, 9))
+    inject.orphan(row(77, 1, 1), row(1, 9, 1))
+    inject.mismatch(key(4, 2, 2) | {"avail": 4242}, key(5, 1, 1) | {"frozen": 1})
+    inject.base_lost(key(5, 3, 4))
+    return view
+
+
+@pytest.mark.parametrize("most_by_key", [10_000, 1], ids=["by key", "by scan"])
+def test_each_kind_of_fault_is_counted_and_named(
+    reader: Reader, broken: View, monkeypatch: pytest.MonkeyPatch, most_by_key: int
+) -> None:
+    monkeypatch.setattr(naive, "_MOST_BY_KEY", most_by_key)
+    report = compared(reader, broken)
+    assert report.counts == counts(LOST=3, MISMATCH=2, ORPHAN=3)
+    assert report.verdict is Verdict.FAIL
+    assert (report.rows_base, report.rows_view) == (60, 60)
+    assert [(sample.kind.value, sample.key) for sample in report.samples] == [
+        ("LOST", (1, 1, 1)),
+        ("LOST", (2, 1, 3)),
+        ("LOST", (3, 3, 9)),
+        ("MISMATCH", (4, 2, 2)),
+        ("MISMATCH", (5, 1, 1)),
+        ("ORPHAN", (1, 9, 1)),
+        ("ORPHAN", (5, 3, 4)),
+        ("ORPHAN", (77, 1, 1)),
+    ]
+    assert report.named(report.samples[3]) == {
+        "kind": "MISMATCH",
+        "key": {"user_id": 4, "asset_id": 2, "seq": 2},
+        "base": {"avail": 5, "created_at": 1000, "frozen": 0},
+        "view": {"avail": 4242, "created_at": 1000, "frozen": 0},
+        "reason": "",
+    }
+    assert report.named(report.samples[0])["view"] is None
+    assert compared(reader, broken, samples=2).samples == report.samples[:2]
+
+
+def test_what_heals_within_the_grace_period_is_lagging(
+    session: Session, keyspace: str, reader: Reader, view: View, inject: Injector
+) -> None:
+    inject.never_arrived(row(3, 3, 9), row(3, 3, 8))
+    waited: list[float] = []
+
+    def heal_one(seconds: float) -> None:
+        waited.append(seconds)
+        book(session, keyspace, row(3, 3, 9))
+
+    report = compared(reader, view, grace_s=7.5, sleep=heal_one)
+    assert waited == [7.5]
+    assert report.counts == counts(LOST=1, LAGGING=1)
+    healed = next(sample for sample in report.samples if sample.kind is Kind.LAGGING)
+    assert (healed.key, healed.base == healed.view) == ((3, 3, 9), True)
+
+
+def test_lagging_alone_passes(
+    session: Session, keyspace: str, reader: Reader, view: View, inject: Injector
+) -> None:
+    inject.never_arrived(row(3, 3, 9))
+    report = compared(reader, view, sleep=lambda _: book(session, keyspace, row(3, 3, 9)))
+    assert report.counts == counts(LAGGING=1)
+    assert report.verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize("most_by_key", [10_000, 0], ids=["by key", "by scan"])
+def test_a_busy_writer_raises_no_alarm(
+    session: Session,
+    keyspace: str,
+    reader: Reader,
+    view: View,
+    monkeypatch: pytest.MonkeyPatch,
+    most_by_key: int,
+) -> None:
+    monkeypatch.setattr(naive, "_MOST_BY_KEY", most_by_key)
+    done = threading.Event()
+
+    def write() -> None:
+        seq = 100
+        while not done.is_set():
+            seq += 1
+            book(session, keyspace, row(1, 1, seq), row(1, 2, 1, avail=seq))
+            session.execute(
+                f"DELETE FROM {keyspace}.{BASE} WHERE user_id = 1 AND asset_id = 1 AND seq = {seq - 9}"
+            )
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        reports = [read_and_compare(reader, view, grace_s=0.5) for _ in range(3)]
+    finally:
+        done.set()
+        writer.join()
+    assert [report.verdict for report in reports] == [Verdict.PASS] * 3
+
+
+def test_beyond_the_budget_nothing_is_claimed(reader: Reader, broken: View) -> None:
+    report = compared(reader, broken, budget_rows=59)
+    assert report.verdict is Verdict.UNKNOWN
+    assert report.truncated
+    assert report.counts == ALL_ZERO
+    assert "more rows than the budget of 59" in report.reasons[0]
+    assert compared(reader, broken, budget_rows=60).verdict is Verdict.FAIL
+
+
+def test_two_empty_sides_pass_and_an_emptied_view_has_lost_all(
+    keyspace: str, reader: Reader, server: Node, session: Session
+) -> None:
+    view = there(reader, keyspace)
+    assert compared(reader, view).verdict is Verdict.PASS
+    book(session, keyspace, row(1, 1, 1), row(1, 1, 2))
+    with server.admin() as admin:
+        admin.truncate(keyspace, VIEW)
+    assert compared(reader, view).counts == counts(LOST=2)
+
+
+@pytest.fixture
+def other_views(session: Session, keyspace: str) -> None:
+    """A base with a nullable column in the view's key, statics, collections; and a view that filters by value."""
+    session.execute(
+        f'CREATE TABLE {keyspace}.odd (p int, c int, s text STATIC, "V" text, n decimal, m map<text, int>, '
+        "f frozen<list<int>>, PRIMARY KEY (p, c))"
+    )
+    session.execute(
+        f'CREATE MATERIALIZED VIEW {keyspace}.odd_by_v AS SELECT p, c, "V", n, m FROM {keyspace}.odd '
+        'WHERE p IS NOT NULL AND c IS NOT NULL AND "V" IS NOT NULL AND n IS NOT NULL PRIMARY KEY ("V", p, c)'
+    )
+    session.execute(
+        f"CREATE MATERIALIZED VIEW {keyspace}.odd_of_one AS SELECT p, c FROM {keyspace}.odd "
+        "WHERE p = 1 AND c IS NOT NULL PRIMARY KEY (c, p)"
+    )
+    insert = f'INSERT INTO {keyspace}.odd (p, c, "V", n, m) VALUES (%s, %s, %s, %s, %s)'
+    session.execute(f"INSERT INTO {keyspace}.odd (p, s) VALUES (9, 'static only')")
+    for values in (
+        (1, 1, "x", 1, {"a": 1}),
+        (1, 2, None, 1, None),
+        (1, 3, "x", None, None),
+        (2, 1, "y", 2, None),
+    ):
+        session.execute(insert, values)
+
+
+@pytest.mark.usefixtures("other_views")
+def test_only_rows_that_the_view_selects_are_derived(reader: Reader, keyspace: str) -> None:
+    report = compared(reader, there(reader, keyspace, "odd_by_v"))
+    # IS NOT NULL of n, which is outside the key, keeps no row out; of "V" it does.
+    assert (report.rows_base, report.rows_view, report.verdict) == (3, 3, Verdict.PASS)
+    assert report.key_columns == ("V", "p", "c")
+
+
+@pytest.mark.usefixtures("other_views")
+def test_a_base_row_alive_under_another_key_does_not_save_an_orphan(
+    session: Session, keyspace: str, reader: Reader, inject: Injector
+) -> None:
+    session.execute(f"UPDATE {keyspace}.odd SET \"V\" = 'moved' WHERE p = 2 AND c = 1")
+    inject.import_cells("odd_by_v", [("INSERT INTO {table} (\"V\", p, c, n) VALUES ('z', 2, 1, 2)", ())])
+    report = compared(reader, there(reader, keyspace, "odd_by_v"))
+    assert report.counts == counts(ORPHAN=1)
+    assert report.samples[0].key == ("z", 2, 1)
+
+
+@pytest.mark.usefixtures("other_views")
+def test_a_view_that_filters_by_value_is_not_judged(reader: Reader, keyspace: str) -> None:
+    with pytest.raises(BalancebookError, match=r'only rows with "p" ='):
+        compared(reader, there(reader, keyspace, "odd_of_one"))
+
+
+def test_a_server_that_dies_before_the_confirmation_leaves_it_unknown(
+    disposable: Callable[..., Node], profile_of: Callable[..., Profile]
+) -> None:
+    node = disposable()
+    profile = profile_of(node)
+    session = connect(profile)
+    create_schema(session.execute, "k", indexes=False)
+    with node.admin() as admin:
+        Injector(session.execute, admin, "k").never_arrived(row(1, 1, 1))
+    close(session)
+    with open_reader(profile) as reader:
+        view = there(reader, "k")
+        report = compared(reader, view, sleep=lambda _: node.kill())
+        assert report.counts == counts(UNKNOWN=1)
+        assert report.verdict is Verdict.UNKNOWN
+        assert report.samples[0].reason
+        with pytest.raises(StoreError):
+            compared(reader, view)
