@@ -151,6 +151,13 @@ def format_exact(raw: SupportsIndex, decimals: int) -> str:
     return ("-" if number < 0 else "") + whole + ("." + fraction if fraction else "")
 
 
+def format_amount(amount: Decimal) -> str:
+    """A finite amount in the same normal form; unlike Decimal.normalize() it never rounds."""
+    text = f"{amount:f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text == "-0" else text
+
+
 def parse_amount(text: str) -> Decimal:
     """The exact Decimal of plain decimal text: optional "-", digits, optional "." and digits.
 

@@ -193,3 +193,27 @@ def sentence(name: str, baseline: str, ratio: Ratio, noise: Ratio) -> str:
         return f"{name} takes {ratio} times as long as {baseline}: not told from noise ({noise})."
     word = "slower" if ratio.low > 1 else "faster"
     return f"{name} takes {ratio} times as long as {baseline}: {word}, here."
+
+
+def smoke(
+    run: Callable[[], object], rounds: int, clock: Callable[[], int] = time.perf_counter_ns
+) -> pd.DataFrame:
+    """Times `run` a few times: one row with queries, median_us and max_us (int64). It supports no claim.
+
+    What `run` raises is raised.
+    """
+    times = [_timed(run, clock) for _ in range(rounds)]
+    row = (len(times), median(times) // 1000, max(times) // 1000)
+    return pd.DataFrame([row], columns=["queries", "median_us", "max_us"], dtype="int64")
+
+
+def table(compared: pd.DataFrame) -> pd.DataFrame:
+    """A compared frame (see `compare`) for people: strategy, calls, median ms, p99 ms, max ms, ratio with its
+    interval, what it shows. Times as text with three decimals, exact to the microsecond."""
+    shown = compared[["strategy", "calls"]].copy()
+    for column in ("median", "p99", "max"):
+        shown[f"{column} ms"] = [f"{ns / 1_000_000:.3f}" for ns in compared[f"{column}_ns"]]
+    ratios = zip(compared["ratio"], compared["lo"], compared["hi"], strict=True)
+    shown["ratio [95 %]"] = [str(Ratio(*ratio)) for ratio in ratios]
+    shown["what it shows"] = compared["says"]
+    return shown

@@ -10,13 +10,16 @@ What a check found is shown in the cell and emitted as a MIME bundle, from which
 from __future__ import annotations
 
 import html
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from IPython.display import display as ipython_display
 
+from balancebook.assets import format_amount
 from balancebook.bundle import CLOSE_MIME, MIME, close_bundle, to_bundle
 from balancebook.checks import CHECKS
 from balancebook.checks.context import Context
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SHOWN_ROWS = 50
+_DPI = 110
 
 
 class VerdictNotPass(Exception):
@@ -89,12 +93,22 @@ class Book:
         else:
             _display_table(frame, caption, limit)
 
-    def figure(self, figure: Figure) -> None:
-        """Show a matplotlib figure as a static picture, and free it."""
-        from matplotlib import pyplot as plt  # noqa: PLC0415 (not every notebook draws)
+    def figure(self, figure: Figure, caption: str) -> None:
+        """Show a matplotlib figure as a static picture; the caption stands in where there are no pictures."""
+        picture = BytesIO()
+        figure.savefig(picture, format="png", dpi=_DPI)
+        _emit({"image/png": b64encode(picture.getvalue()).decode(), "text/plain": caption})
 
-        ipython_display(figure)  # type: ignore[no-untyped-call]  # the library is untyped
-        plt.close(figure)
+    def advise(self, steps: Sequence[tuple[str, str]], otherwise: str) -> None:
+        """Show what to do next: the text of the first step one of whose checks did not pass, else `otherwise`.
+
+        `steps` are [("Q001 Q003", "what it means and what to do"), ...], the deepest cause first.
+        """
+        found = (text for codes, text in steps if self._verdict_of(codes.split()) is not Verdict.PASS)
+        text = next(found, otherwise)
+        _emit(
+            {"text/html": f"<p><strong>Next:</strong> {html.escape(text)}</p>", "text/plain": f"Next: {text}"}
+        )
 
     def checklist(self, items: Sequence[tuple[str, str]]) -> None:
         """Show claims beside the verdicts that decide them: [(claim, "V003 V005"), ...].
@@ -127,8 +141,8 @@ class Book:
             raise VerdictNotPass(f"{verdict}: {sentence}")
 
 
-def _emit(bundle: dict[str, object], metadata: dict[str, object] | None = None) -> None:
-    ipython_display(bundle, raw=True, metadata=metadata or {})  # type: ignore[no-untyped-call]
+def _emit(bundle: Mapping[str, object], metadata: Mapping[str, object] | None = None) -> None:
+    ipython_display(dict(bundle), raw=True, metadata=dict(metadata or {}))  # type: ignore[no-untyped-call]
 
 
 def _verdicts(results: Mapping[str, Result]) -> pd.DataFrame:
@@ -184,7 +198,7 @@ def _table_html(frame: pd.DataFrame) -> str:
 
 
 def _cell(value: Any) -> str:
-    """A cell as people read it: null is empty, a Decimal never in exponents."""
+    """A cell as people read it: a dash where there is nothing, a Decimal in its normal form."""
     if value is None or value is pd.NA or (isinstance(value, float) and pd.isna(value)):
-        return ""
-    return f"{value:f}" if isinstance(value, Decimal) else str(value)
+        return "—"
+    return format_amount(value) if isinstance(value, Decimal) and value.is_finite() else str(value)

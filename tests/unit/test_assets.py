@@ -13,6 +13,7 @@ from balancebook.assets import (
     AmountError,
     Asset,
     Registry,
+    format_amount,
     format_exact,
     label,
     parse_amount,
@@ -196,3 +197,15 @@ def test_unknown_assets_are_shown() -> None:
     registry = Registry((BTC,))
     assert label(1, registry) == "BTC"
     assert label(77, registry) == "#77"
+
+
+@given(INT64, DECIMALS)
+def test_an_amount_has_one_normal_form(raw: int, decimals: int) -> None:
+    assert format_amount(to_decimal(raw, decimals)) == format_exact(raw, decimals)
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"), [("1E+3", "1000"), ("-0.00", "0"), ("1E-18", "0.000000000000000001"), ("10", "10")]
+)
+def test_an_amount_is_never_shown_with_an_exponent(amount: str, text: str) -> None:
+    assert format_amount(Decimal(amount)) == text

@@ -7,5 +7,16 @@ from balancebook.balances.asset_list import AssetList, assets_of
 from balancebook.balances.people import current
 from balancebook.balances.strategies import STRATEGIES, Strategy, read, strategy_named
 from balancebook.balances.target import Target
+from balancebook.balances.timing import right_queries
 
-__all__ = ["STRATEGIES", "AssetList", "Strategy", "Target", "assets_of", "current", "read", "strategy_named"]
+__all__ = [
+    "STRATEGIES",
+    "AssetList",
+    "Strategy",
+    "Target",
+    "assets_of",
+    "current",
+    "read",
+    "right_queries",
+    "strategy_named",
+]

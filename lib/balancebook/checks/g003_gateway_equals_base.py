@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from balancebook import balances
-from balancebook.assets import Registry, label, to_decimal
+from balancebook.assets import Registry, format_amount, label, to_decimal
 from balancebook.checks.base import Finding, check, failed, passed
 from balancebook.checks.context import Context
 from balancebook.checks.truth import Entry, Window, assets_in_base, entries_between, newest_entries
@@ -106,7 +106,7 @@ def _shown(balance: GatewayBalance) -> Shown:
 
 
 def _text(amounts: Shown | None) -> str | None:
-    return None if amounts is None else f"{amounts[0]:f} (held {amounts[1]:f})"
+    return None if amounts is None else f"{format_amount(amounts[0])} (held {format_amount(amounts[1])})"
 
 
 def _sentence(problems: Iterable[Mapping[str, Json]]) -> str:

@@ -1,0 +1,134 @@
+"""Tables that set answers side by side for people. They decide nothing: the checks do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+
+import pandas as pd
+
+from balancebook.assets import format_amount, label, to_decimal
+from balancebook.balances import STRATEGIES
+from balancebook.checks.answers import read_answer
+from balancebook.checks.base import CHECKS
+from balancebook.checks.context import Context
+from balancebook.checks.truth import Entry, assets_in_base, newest_entries
+from balancebook.errors import BalancebookError
+from balancebook.store.health import view_health
+from balancebook.store.scan import estimate
+from balancebook.store.schema import Table, read_table
+from balancebook.verdict import MARKS, Verdict, merge
+
+
+def strategies(ctx: Context, user_id: int, assets_from: str = "scan") -> pd.DataFrame:
+    """One row a strategy, in the order of the registry: strategy, reads, right (Q001 and Q003), cost grows with, why.
+
+    A strategy that is wrong stays in the table, marked, whatever its speed. All columns are text.
+    """
+    rows = []
+    for strategy in STRATEGIES.values():
+        params = {"strategy": strategy.name, "user_id": user_id, "assets_from": assets_from}
+        found = [CHECKS[code].run(ctx, **params) for code in ("Q001", "Q003")]
+        verdict = merge(result.verdict for result in found)
+        why = " ".join(result.message for result in found if result.verdict is not Verdict.PASS)
+        rows.append((strategy.name, strategy.reads, MARKS[verdict], strategy.cost, why))
+    return pd.DataFrame(rows, columns=["strategy", "reads", "right", "cost grows with", "what is wrong"])
+
+
+def layers(ctx: Context, user_id: int, assets_from: str = "scan") -> pd.DataFrame:
+    """One row an asset that any layer knows: asset, base, view, gateway (available, held; text), differs.
+
+    `differs` names the layers that are not as the base. A layer that cannot be read shows "?" in every row.
+    """
+    base = newest_entries(ctx, user_id, assets_in_base(ctx, user_id, assets_from).assets)
+    known = {label(asset, ctx.registry): _amounts(ctx, asset, entry) for asset, entry in base.items()}
+    sides = {
+        "base": known,
+        "view": _readable(lambda: _view(ctx, user_id)),
+        "gateway": _readable(lambda: _gateway(ctx, user_id)),
+    }
+    names = dict.fromkeys(name for side in sides.values() for name in side or ())
+    rows = [(name, *(_shown(side, name) for side in sides.values())) for name in names]
+    frame = pd.DataFrame(rows, columns=["asset", *sides], dtype=object)
+    frame["differs"] = [
+        ", ".join(c for c in ("view", "gateway") if row[c] not in (row["base"], "?"))
+        for _, row in frame.iterrows()
+    ]
+    return frame
+
+
+def _view(ctx: Context, user_id: int) -> dict[str, str]:
+    answer = read_answer(ctx, "group_by", user_id, ())
+    return {label(asset, ctx.registry): _amounts(ctx, asset, entry) for asset, entry in answer.items()}
+
+
+def _gateway(ctx: Context, user_id: int) -> dict[str, str]:
+    balances = ctx.gateway.balance(user_id).balances
+    return {balance.asset: _text(balance.avail, balance.frozen) for balance in balances}
+
+
+def _readable(read: Callable[[], dict[str, str]]) -> dict[str, str] | None:
+    try:
+        return read()
+    except BalancebookError:
+        return None
+
+
+def _shown(side: dict[str, str] | None, name: str) -> str:
+    return "?" if side is None else side.get(name, "—")
+
+
+def _amounts(ctx: Context, asset: int, entry: Entry) -> str:
+    known = ctx.registry.by_id(asset)
+    decimals = known.decimals if known else 0
+    cells = [None if cell is None else to_decimal(cell, decimals) for cell in (entry.available, entry.held)]
+    return _text(*cells)
+
+
+def _text(available: Decimal | None, held: Decimal | None) -> str:
+    return f"{_plain(available)} (held {_plain(held)})"
+
+
+def _plain(amount: Decimal | None) -> str:
+    return "null" if amount is None else format_amount(amount)
+
+
+def columns(ctx: Context) -> pd.DataFrame:
+    """One row a column of base or view: column, type, and its place in either ("partition key", "clustering desc",
+    "regular", or "—" where it is not selected). All text."""
+    base = read_table(ctx.reader, ctx.keyspace, ctx.view.base_name)
+    places = [
+        {c.name: _place(c.kind, c.clustering_order) for c in side.columns}
+        for side in (base, ctx.view)
+        if side
+    ]
+    types = {column.name: column.cql_type for side in (ctx.view, base) if side for column in side.columns}
+    rows = [(name, types[name], *(side.get(name, "—") for side in places)) for name in types]
+    return pd.DataFrame(rows, columns=["column", "type", "in the base", "in the view"])
+
+
+def _place(kind: str, order: str) -> str:
+    return f"clustering {order}" if kind == "clustering" else kind.replace("_", " ")
+
+
+def build(ctx: Context) -> pd.DataFrame:
+    """One row a node: node, status, percent (whole, rounded down; None if it is not known)."""
+    nodes = view_health(ctx.reader, ctx.keyspace, ctx.profile.view).nodes
+    rows = [
+        (node.address, node.status, None if node.percent is None else int(node.percent)) for node in nodes
+    ]
+    return pd.DataFrame(rows, columns=["node", "status", "percent"], dtype=object)
+
+
+def cost(ctx: Context) -> pd.DataFrame:
+    """What reading all of base and view would cost, by the server's own estimate: table, rows, MiB, seconds
+    (None: it has none yet), and the profile's budget of rows."""
+    base = read_table(ctx.reader, ctx.keyspace, ctx.view.base_name)
+    budget = ctx.profile.limits.max_rows
+    rows = [(side.name, *_cost(ctx, side), budget) for side in (base, ctx.view) if side]
+    return pd.DataFrame(rows, columns=["table", "rows", "MiB", "seconds", "budget of rows"], dtype=object)
+
+
+def _cost(ctx: Context, table: Table) -> tuple[int | None, int | None, float | None]:
+    found = estimate(ctx.reader, table)
+    return found.rows, None if found.bytes is None else found.bytes // 2**20, found.seconds
