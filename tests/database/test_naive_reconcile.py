@@ -1,7 +1,10 @@
 """The plain comparison on a real database with real faults: each kind is found, and live writes raise no alarm."""
 
+import itertools
+import os
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -16,12 +19,12 @@ from balancebook.reconcile.kinds import Kind
 from balancebook.reconcile.naive import NaiveReport, read_and_compare
 from balancebook.settings import Profile
 from balancebook.store.connect import close, connect
-from balancebook.store.errors import StoreError
 from balancebook.store.reader import Reader, open_reader
 from balancebook.store.schema import View, read_view
 from balancebook.verdict import Verdict
 
 VIEW, BASE = "user_balances_by_user", "balance_ledger"
+new_seq = itertools.count(1000)
 ALL_ZERO = dict.fromkeys(Kind, 0)
 
 
@@ -45,11 +48,52 @@ def book(session: Session, keyspace: str, *rows: dict[str, int]) -> None:
         session.execute(f"INSERT INTO {keyspace}.{BASE} ({columns}) VALUES ({places})", list(each.values()))
 
 
+@contextmanager
+def ledger(session: Session, name: str) -> Iterator[str]:
+    """A keyspace whose ledger has 60 rows: users 1 to 5, assets 1 to 3, seq 1 to 4."""
+    create_schema(session.execute, name, indexes=False)
+    book(session, name, *(row(u, a, s) for u in range(1, 6) for a in range(1, 4) for s in range(1, 5)))
+    yield name
+    session.execute(f"DROP KEYSPACE {name}")
+
+
+# Making a keyspace takes seconds, so tests share one where they leave it as it was.
+@pytest.fixture(scope="module")
+def sound(session: Session) -> Iterator[str]:
+    with ledger(session, f"sound_{os.getpid()}") as name:
+        yield name
+
+
+@pytest.fixture(scope="module")
+def faulty(session: Session, server: Node) -> Iterator[str]:
+    with ledger(session, f"faulty_{os.getpid()}") as name, server.admin() as admin:
+        inject = Injector(session.execute, admin, name)
+        inject.lost(key(1, 1, 1), key(2, 1, 3))
+        inject.never_arrived(row(3, 3, 9))
+        inject.orphan(row(77, 1, 1), row(1, 9, 1))
+        inject.mismatch(key(4, 2, 2) | {"avail": 4242}, key(5, 1, 1) | {"frozen": 1})
+        inject.base_lost(key(5, 3, 4))
+        yield name
+
+
 @pytest.fixture
-def view(session: Session, keyspace: str, reader: Reader) -> View:
-    """The view over a ledger of 60 rows: users 1 to 5, assets 1 to 3, seq 1 to 4."""
-    book(session, keyspace, *(row(u, a, s) for u in range(1, 6) for a in range(1, 4) for s in range(1, 5)))
-    return there(reader, keyspace)
+def view(reader: Reader, sound: str) -> View:
+    return there(reader, sound)
+
+
+@pytest.fixture
+def broken(reader: Reader, faulty: str) -> View:
+    return there(reader, faulty)
+
+
+@pytest.fixture
+def late(session: Session, server: Node, sound: str) -> Iterator[list[dict[str, int]]]:
+    """Two new rows of the base that have not reached the view; both have at the end."""
+    rows = [row(3, 3, next(new_seq)) for _ in range(2)]
+    with server.admin() as admin:
+        Injector(session.execute, admin, sound).never_arrived(*rows)
+    yield rows
+    book(session, sound, *rows)
 
 
 def there(reader: Reader, keyspace: str, name: str = VIEW) -> View:
@@ -73,16 +117,6 @@ def test_a_view_in_step_passes(reader: Reader, view: View) -> None:
     assert report.verdict is Verdict.PASS
     assert report.key_columns == ("user_id", "asset_id", "seq")
     assert report.value_columns == ("avail", "created_at", "frozen")
-
-
-@pytest.fixture
-def broken(view: View, inject: Injector) -> View:
-    inject.lost(key(1, 1, 1), key(2, 1, 3))
-    inject.never_arrived(row(3, 3, 9))
-    inject.orphan(row(77, 1, 1), row(1, 9, 1))
-    inject.mismatch(key(4, 2, 2) | {"avail": 4242}, key(5, 1, 1) | {"frozen": 1})
-    inject.base_lost(key(5, 3, 4))
-    return view
 
 
 @pytest.mark.parametrize("most_by_key", [10_000, 1], ids=["by key", "by scan"])
@@ -116,35 +150,33 @@ def test_each_kind_of_fault_is_counted_and_named(
 
 
 def test_what_heals_within_the_grace_period_is_lagging(
-    session: Session, keyspace: str, reader: Reader, view: View, inject: Injector
+    session: Session, sound: str, reader: Reader, view: View, late: list[dict[str, int]]
 ) -> None:
-    inject.never_arrived(row(3, 3, 9), row(3, 3, 8))
     waited: list[float] = []
 
     def heal_one(seconds: float) -> None:
         waited.append(seconds)
-        book(session, keyspace, row(3, 3, 9))
+        book(session, sound, late[0])
 
     report = compared(reader, view, grace_s=7.5, sleep=heal_one)
     assert waited == [7.5]
     assert report.counts == counts(LOST=1, LAGGING=1)
     healed = next(sample for sample in report.samples if sample.kind is Kind.LAGGING)
-    assert (healed.key, healed.base == healed.view) == ((3, 3, 9), True)
+    assert (healed.key, healed.base == healed.view) == ((3, 3, late[0]["seq"]), True)
 
 
 def test_lagging_alone_passes(
-    session: Session, keyspace: str, reader: Reader, view: View, inject: Injector
+    session: Session, sound: str, reader: Reader, view: View, late: list[dict[str, int]]
 ) -> None:
-    inject.never_arrived(row(3, 3, 9))
-    report = compared(reader, view, sleep=lambda _: book(session, keyspace, row(3, 3, 9)))
-    assert report.counts == counts(LAGGING=1)
+    report = compared(reader, view, sleep=lambda _: book(session, sound, *late))
+    assert report.counts == counts(LAGGING=2)
     assert report.verdict is Verdict.PASS
 
 
 @pytest.mark.parametrize("most_by_key", [10_000, 0], ids=["by key", "by scan"])
 def test_a_busy_writer_raises_no_alarm(
     session: Session,
-    keyspace: str,
+    sound: str,
     reader: Reader,
     view: View,
     monkeypatch: pytest.MonkeyPatch,
@@ -157,9 +189,9 @@ def test_a_busy_writer_raises_no_alarm(
         seq = 100
         while not done.is_set():
             seq += 1
-            book(session, keyspace, row(1, 1, seq), row(1, 2, 1, avail=seq))
+            book(session, sound, row(1, 1, seq), row(1, 2, 1, avail=seq))
             session.execute(
-                f"DELETE FROM {keyspace}.{BASE} WHERE user_id = 1 AND asset_id = 1 AND seq = {seq - 9}"
+                f"DELETE FROM {sound}.{BASE} WHERE user_id = 1 AND asset_id = 1 AND seq = {seq - 9}"
             )
 
     writer = threading.Thread(target=write)
@@ -192,23 +224,27 @@ def test_two_empty_sides_pass_and_an_emptied_view_has_lost_all(
     assert compared(reader, view).counts == counts(LOST=2)
 
 
-@pytest.fixture
-def other_views(session: Session, keyspace: str) -> None:
+@pytest.fixture(scope="module")
+def other_views(session: Session, sound: str) -> None:
     """A base with a nullable column in the view's key, statics, collections; and a view that filters by value."""
     session.execute(
-        f'CREATE TABLE {keyspace}.odd (p int, c int, s text STATIC, "V" text, n decimal, m map<text, int>, '
+        f'CREATE TABLE {sound}.odd (p int, c int, s text STATIC, "V" text, n decimal, m map<text, int>, '
         "f frozen<list<int>>, PRIMARY KEY (p, c))"
     )
     session.execute(
-        f'CREATE MATERIALIZED VIEW {keyspace}.odd_by_v AS SELECT p, c, "V", n, m FROM {keyspace}.odd '
+        f'CREATE MATERIALIZED VIEW {sound}.odd_by_v AS SELECT p, c, "V", n, m FROM {sound}.odd '
         'WHERE p IS NOT NULL AND c IS NOT NULL AND "V" IS NOT NULL AND n IS NOT NULL PRIMARY KEY ("V", p, c)'
     )
     session.execute(
-        f"CREATE MATERIALIZED VIEW {keyspace}.odd_of_one AS SELECT p, c FROM {keyspace}.odd "
+        f'CREATE MATERIALIZED VIEW {sound}.odd_moved AS SELECT "V", p, c, n FROM {sound}.odd '
+        'WHERE p IS NOT NULL AND c IS NOT NULL AND "V" IS NOT NULL PRIMARY KEY ("V", p, c)'
+    )
+    session.execute(
+        f"CREATE MATERIALIZED VIEW {sound}.odd_of_one AS SELECT p, c FROM {sound}.odd "
         "WHERE p = 1 AND c IS NOT NULL PRIMARY KEY (c, p)"
     )
-    insert = f'INSERT INTO {keyspace}.odd (p, c, "V", n, m) VALUES (%s, %s, %s, %s, %s)'
-    session.execute(f"INSERT INTO {keyspace}.odd (p, s) VALUES (9, 'static only')")
+    insert = f'INSERT INTO {sound}.odd (p, c, "V", n, m) VALUES (%s, %s, %s, %s, %s)'
+    session.execute(f"INSERT INTO {sound}.odd (p, s) VALUES (9, 'static only')")
     for values in (
         (1, 1, "x", 1, {"a": 1}),
         (1, 2, None, 1, None),
@@ -219,8 +255,8 @@ def other_views(session: Session, keyspace: str) -> None:
 
 
 @pytest.mark.usefixtures("other_views")
-def test_only_rows_that_the_view_selects_are_derived(reader: Reader, keyspace: str) -> None:
-    report = compared(reader, there(reader, keyspace, "odd_by_v"))
+def test_only_rows_that_the_view_selects_are_derived(reader: Reader, sound: str) -> None:
+    report = compared(reader, there(reader, sound, "odd_by_v"))
     # IS NOT NULL of n, which is outside the key, keeps no row out; of "V" it does.
     assert (report.rows_base, report.rows_view, report.verdict) == (3, 3, Verdict.PASS)
     assert report.key_columns == ("V", "p", "c")
@@ -228,19 +264,21 @@ def test_only_rows_that_the_view_selects_are_derived(reader: Reader, keyspace: s
 
 @pytest.mark.usefixtures("other_views")
 def test_a_base_row_alive_under_another_key_does_not_save_an_orphan(
-    session: Session, keyspace: str, reader: Reader, inject: Injector
+    session: Session, sound: str, reader: Reader, server: Node
 ) -> None:
-    session.execute(f"UPDATE {keyspace}.odd SET \"V\" = 'moved' WHERE p = 2 AND c = 1")
-    inject.import_cells("odd_by_v", [("INSERT INTO {table} (\"V\", p, c, n) VALUES ('z', 2, 1, 2)", ())])
-    report = compared(reader, there(reader, keyspace, "odd_by_v"))
+    session.execute(f"UPDATE {sound}.odd SET \"V\" = 'moved' WHERE p = 2 AND c = 1")
+    with server.admin() as admin:
+        stray = "INSERT INTO {table} (\"V\", p, c, n) VALUES ('z', 2, 1, 2)"
+        Injector(session.execute, admin, sound).import_cells("odd_moved", [(stray, ())])
+    report = compared(reader, there(reader, sound, "odd_moved"))
     assert report.counts == counts(ORPHAN=1)
     assert report.samples[0].key == ("z", 2, 1)
 
 
 @pytest.mark.usefixtures("other_views")
-def test_a_view_that_filters_by_value_is_not_judged(reader: Reader, keyspace: str) -> None:
+def test_a_view_that_filters_by_value_is_not_judged(reader: Reader, sound: str) -> None:
     with pytest.raises(BalancebookError, match=r'only rows with "p" ='):
-        compared(reader, there(reader, keyspace, "odd_of_one"))
+        compared(reader, there(reader, sound, "odd_of_one"))
 
 
 def test_a_server_that_dies_before_the_confirmation_leaves_it_unknown(
@@ -259,5 +297,3 @@ def test_a_server_that_dies_before_the_confirmation_leaves_it_unknown(
         assert report.counts == counts(UNKNOWN=1)
         assert report.verdict is Verdict.UNKNOWN
         assert report.samples[0].reason
-        with pytest.raises(StoreError):
-            compared(reader, view)
