@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -171,6 +172,15 @@ def test_two_ups_at_once_start_one_server_that_outlives_them(env: Env) -> None:
     pids = {int(call.communicate(timeout=90)[0]) for call in calls}
     assert [call.returncode for call in calls] == [0, 0]
     assert pids == {services.status(env=env).server.pid}
+
+
+def test_a_state_folder_removed_beneath_the_running_services_is_begun_anew(env: Env) -> None:
+    before = up(env)
+    shutil.rmtree(env["BALANCEBOOK_STATE"])
+    after = up(env)
+    assert after.ready
+    assert after.server.pid != before.server.pid
+    assert not _runs(before.server.pid or 0)
 
 
 def test_down_stops_both_and_leaves_the_data(env: Env) -> None:

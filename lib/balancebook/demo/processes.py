@@ -49,7 +49,8 @@ class Mark:
         """The process, or None if it ended (an unreaped one counts as ended) or the pid is another's by now."""
         try:
             process = psutil.Process(self.pid)
-            if process.status() == psutil.STATUS_ZOMBIE:
+            # A dying JVM's first thread is a zombie while others still hold its ports and files: not ended yet.
+            if process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1:
                 return None
             return process if abs(process.create_time() - self.created) < _SAME_START_S else None
         except psutil.NoSuchProcess:
@@ -77,13 +78,12 @@ class Mark:
 
     def wait(self, timeout_s: float) -> bool:
         """Wait for the end of the process; whether it ended in time."""
-        process = self.process()
-        if process is None:
-            return True
-        try:
-            process.wait(timeout_s)
-        except psutil.TimeoutExpired:
-            return False
+        deadline = time.monotonic() + timeout_s
+        while self.alive:
+            # Not psutil's wait: under an init that reaps nothing it would wait for ever.
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_POLL_S)
         return True
 
     def end(self, grace_s: float) -> None:

@@ -60,6 +60,9 @@ class ServerStatus:
     admin_port: int | None = None
     data_dir: str | None = None
 
+    def __str__(self) -> str:
+        return f"{self.state} at {self.host}:{self.port} (process {self.pid})" if self.pid else self.state
+
 
 @dataclass(frozen=True, slots=True)
 class GatewayStatus:
@@ -70,6 +73,12 @@ class GatewayStatus:
     url: str | None = None
     mode: str | None = None
     health: str | None = None
+
+    def __str__(self) -> str:
+        if not self.pid:
+            return self.state
+        says = f", says {self.health}" if self.health else ""
+        return f"{self.state} at {self.url} (process {self.pid}), mode {self.mode}{says}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +96,10 @@ class Status:
     def to_json(self) -> dict[str, dict[str, str | int | None]]:
         """{"server": {...}, "gateway": {...}} with the fields above."""
         return asdict(self)
+
+    def __str__(self) -> str:
+        """One line a service, for a terminal."""
+        return f"database  {self.server}\ngateway   {self.gateway}"
 
 
 def up(
@@ -163,6 +176,10 @@ def write_server_state(folder: Path, node: Node) -> None:
 def _revived(node: Node, folder: Path, progress: Progress) -> bool:
     """Whether the node runs and answers, resumed if it was paused. One that hangs is stopped."""
     if node.mark is None:
+        return False
+    if not (node.config.home / "data").is_dir():
+        # Somebody removed the state folder beneath it: it serves files that no longer have a name.
+        node.kill()
         return False
     write_server_state(folder, node)
 
