@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -175,7 +176,7 @@ def test_secrets_reach_no_file(run: Any, tmp_path: Path) -> None:
         "raise ValueError(password)",
         secrets=[SECRET],
     )
-    assert record.error.message == "Cell 10 raised ValueError: [secret]"
+    assert record.error.message == "Cell 10 raised ValueError: [secret]."
     assert record.results[0].message == "login with [secret]"
     for path in (tmp_path / "runs" / record.run_id).iterdir():
         text = path.read_text()
@@ -188,7 +189,7 @@ def test_a_time_limit(run: Any) -> None:
     record = run(
         "emit('V001')", "import subprocess; subprocess.run(['sleep', '61.25'])", "close()", timeout_s=2
     )
-    assert time.monotonic() - started < 6
+    assert time.monotonic() - started < 30
     assert (record.status, record.exit_code, record.verdict) == (
         "timed_out",
         ExitCode.BROKEN,
@@ -249,7 +250,9 @@ sys.exit(record.exit_code)
 
 def start_runner(path: Path, setup: str = "") -> subprocess.Popen[str]:
     script = RUNNER.format(tests=str(Path(__file__).parents[1]), path=str(path), setup=setup)
-    return subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)  # noqa: S603 (our own script)
+    # A killed runner cannot remove its kernel's private folder: let it be among the test's own files.
+    env = {**os.environ, "TMPDIR": str(path.parent)}
+    return subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=env)  # noqa: S603
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -264,7 +267,7 @@ def test_interruption(tmp_path: Path, number: int, moment: str) -> None:
             wait_for((tmp_path / "runs").exists)
         kernels = psutil.Process(runner.pid).children(recursive=True)
         runner.send_signal(number)
-        assert runner.wait(timeout=10) == ExitCode.INTERRUPTED
+        assert runner.wait(timeout=40) == ExitCode.INTERRUPTED
     assert not [kernel for kernel in kernels if kernel.is_running()]
     record = load_record(next((tmp_path / "runs").iterdir()))
     assert (record.status, record.exit_code, record.verdict) == ("interrupted", 130, Verdict.UNKNOWN)

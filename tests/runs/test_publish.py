@@ -153,5 +153,11 @@ def test_the_index_is_newest_first_and_survives_a_spoilt_record(tmp_path: Path) 
     assert "Z-d-4" not in html
 
 
+def test_the_index_tells_broken_runs_from_unknown_verdicts(tmp_path: Path) -> None:
+    (tmp_path / "r").mkdir()
+    make_record(status="timed_out", exit_code=ExitCode.BROKEN, verdict=Verdict.UNKNOWN).save(tmp_path / "r")
+    assert "unknown (timed_out)</td>" in write_index(tmp_path).read_text()
+
+
 def test_an_empty_index(tmp_path: Path) -> None:
     assert "No run has been kept" in write_index(tmp_path).read_text()

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import balancebook
 from balancebook.errors import UsageError
 from balancebook.runs.schema import read_schema
-from balancebook.runs.values import Parameter
+from balancebook.runs.values import Choices, Parameter, Range
 
 Kind = Literal["notebook", "runbook"]
 _FOLDERS: dict[Kind, str] = {"notebook": "notebooks", "runbook": "runbooks"}
@@ -40,6 +40,54 @@ class Entry:
     sha256: str
     document: Mapping[str, Any] = field(repr=False)
 
+    def to_json(self) -> dict[str, Any]:
+        """What `balancebook list --json` says of it: all but the document."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "path": os.fspath(self.path),
+            "title": self.title,
+            "description": self.description,
+            "parameters": [_parameter(parameter) for parameter in self.parameters],
+            "required": list(self.required),
+            "optional": list(self.optional),
+            "sha256": self.sha256,
+        }
+
+
+def _parameter(parameter: Parameter) -> dict[str, Any]:
+    """`range` is [low, high], null for an open end; `choices` a list of texts; null where there is none."""
+    limits = parameter.limits
+    return {
+        "name": parameter.name,
+        "type": parameter.type_text,
+        "default": parameter.default,
+        "help": parameter.help,
+        "range": [limits.low, limits.high] if isinstance(limits, Range) else None,
+        "choices": list(limits.values) if isinstance(limits, Choices) else None,
+    }
+
+
+def describe(entries: Sequence[Entry]) -> str:
+    """The entries as lines for a terminal: name, title, checks, then one line a parameter."""
+    return "\n\n".join(_described(entry) for entry in entries) or "There are no notebooks."
+
+
+def _described(entry: Entry) -> str:
+    lines = [f"{entry.name} ({entry.kind}): {entry.title}"]
+    lines += [f"  requires {' '.join(entry.required)}"] if entry.required else []
+    lines += [f"  optional {' '.join(entry.optional)}"] if entry.optional else []
+    width = max((len(_signature(parameter)) for parameter in entry.parameters), default=0)
+    for parameter in entry.parameters:
+        limits = f" {parameter.limits}" if parameter.limits else ""
+        lines.append(f"  -p {_signature(parameter):{width}}  {parameter.help}{limits}".rstrip())
+    return "\n".join(lines)
+
+
+def _signature(parameter: Parameter) -> str:
+    default = json.dumps(parameter.default, ensure_ascii=False) if parameter.default is not None else "none"
+    return f"{parameter.name}: {parameter.type_text} = {default}"
+
 
 def list_entries() -> list[Entry]:
     """Everything that is shipped, notebooks first, each by name. Raises UsageError for a malformed one."""
@@ -60,12 +108,17 @@ def find_entry(name_or_path: str) -> Entry:
     )
 
 
-def _shipped(kind: Kind) -> list[Path]:
-    """In a wheel inside the package, in a checkout beside lib/."""
+def shipped_folder() -> Path:
+    """The folder that holds notebooks/ and runbooks/: in a wheel inside the package, in a checkout beside lib/."""
     package = Path(balancebook.__file__).parent
     inside = package / "_shipped"
-    root = inside if inside.is_dir() else package.parents[1]
-    return sorted(path for path in (root / _FOLDERS[kind]).glob("*.ipynb") if not path.name.startswith("."))
+    return inside if inside.is_dir() else package.parents[1]
+
+
+def _shipped(kind: Kind) -> list[Path]:
+    return sorted(
+        path for path in (shipped_folder() / _FOLDERS[kind]).glob("*.ipynb") if not path.name.startswith(".")
+    )
 
 
 def _kind_of(path: Path) -> Kind:

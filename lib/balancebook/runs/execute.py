@@ -107,7 +107,7 @@ def _execute(
     try:
         with Kernel({**job.env, "BALANCEBOOK_RUN_DIR": str(folder.aside)}) as kernel:
             guard.watch(kernel.kill)
-            problem = _papermill(source, job, kernel, executed, progress)
+            problem = _papermill(source, job, kernel, executed, progress) if not guard.cause else None
     finally:
         guard.watch(_nothing)
     nb = executed[0] if executed else source

@@ -22,6 +22,7 @@ from jupyter_core.utils import run_sync
 
 KERNEL_NAME = "python3"
 _LOG_TAIL = 2000
+_LONGEST_FOLDER = 80
 
 
 class _ThisPython(KernelSpecManager):
@@ -44,9 +45,10 @@ class Kernel:
     """A running kernel. Leaving the context kills it and all that it started."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
-        # Short on purpose: a socket's path may have about 100 characters.
-        self._folder = Path(tempfile.mkdtemp(prefix="bb-"))
         local = os.name == "posix"
+        # A socket's path may have about 100 characters, and a user's TMPDIR may be deep.
+        deep = local and len(tempfile.gettempdir()) > _LONGEST_FOLDER
+        self._folder = Path(tempfile.mkdtemp(prefix="bb-", dir="/tmp" if deep else None))  # noqa: S108 (private)
         self.manager = _Manager(
             kernel_name=KERNEL_NAME,
             kernel_spec_manager=_ThisPython(),

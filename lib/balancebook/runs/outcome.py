@@ -138,7 +138,9 @@ def _raised(cells: Cells) -> RunError | None:
             continue
         what = _ANSI.sub("", f"{output['ename']}: {output['evalue']}").strip(": \n").split("\n", 1)[0]
         return _broken(
-            "cell_raised", f"Cell {index + 1} raised {what[:_LINE]}", "See it in the executed notebook."
+            "cell_raised",
+            f"Cell {index + 1} raised {what[:_LINE].rstrip('.')}.",
+            "See it in the executed notebook.",
         )
     return None
 
