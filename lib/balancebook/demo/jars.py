@@ -201,7 +201,9 @@ def _pom(jars: Iterable[Jar]) -> str:
         parts = {"groupId": jar.group, "artifactId": jar.artifact, "version": jar.version}
         parts |= {"classifier": jar.classifier} if jar.classifier else {}
         inner = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in parts.items())
-        return f"<dependency>{inner}</dependency>"
+        # Every jar is named, so nothing is left to resolve: some descriptors further down lie in dead repositories.
+        none = "<exclusion><groupId>*</groupId><artifactId>*</artifactId></exclusion>"
+        return f"<dependency>{inner}<exclusions>{none}</exclusions></dependency>"
 
     return (
         '<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>'
