@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
@@ -11,7 +10,7 @@ import pytest
 from cassandra.cluster import Session
 
 from balancebook.demo.node import Node
-from balancebook.profile import Limits, Profile
+from balancebook.profile import Profile
 from balancebook.store.errors import StoreError
 from balancebook.store.reader import Reader, open_reader
 
@@ -195,24 +194,6 @@ def test_a_table_that_was_dropped_and_made_anew_is_read_as_it_is_now(
     session.execute(f"INSERT INTO {numbered} (p, c, d) VALUES ('x', 1, 2)")
     assert reader.rows(cql) == [("x", 1, 2)]
     assert list(reader.frame(cql).columns) == ["p", "c", "d"]
-
-
-def test_the_timeout_holds_for_later_pages_and_the_first_preparation(
-    disposable: Callable[..., Node], profile_of: Callable[..., Profile]
-) -> None:
-    node = disposable()
-    limits = Limits(request_timeout_s=1.0)
-    with open_reader(profile_of(node, limits=limits)) as reader:
-        pages = reader.pages("SELECT keyspace_name, table_name FROM system_schema.tables", page_size=5)
-        assert len(next(pages)) == 5
-        node.pause()
-        started = time.monotonic()
-        with pytest.raises(StoreError) as caught:
-            list(pages)
-        assert caught.value.kind == "timeout"
-        with pytest.raises(StoreError):
-            reader.rows("SELECT cluster_name FROM system.local")
-        assert time.monotonic() - started < 4
 
 
 def test_a_closed_reader_says_so(profile: Profile) -> None:
