@@ -21,7 +21,6 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509 import load_pem_x509_certificate
 
 from balancebook.demo.faults import Injector
-from balancebook.demo.generate import SMALL
 from balancebook.demo.load import ensure_loaded
 from balancebook.demo.node import Node, NodeConfig, TlsServer
 from balancebook.demo.schema import create_schema
@@ -108,8 +107,8 @@ def keyspace(session: Session) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def trading(profile: Profile) -> Profile:
-    """The profile with the small demo exchange loaded into its keyspace. Read-only by convention."""
-    ensure_loaded(profile, size=SMALL)
+    """The profile with the whole demo exchange loaded into its keyspace. Read-only by convention."""
+    ensure_loaded(profile)
     return profile
 
 

@@ -1,7 +1,7 @@
 """`make notebooks`: run every notebook on the demo data and store its outputs in the file, for nbval to compare.
 
-Only what the same data always gives is stored: no execution counts, no seconds, nothing of a cell whose outputs
-nbval is told to ignore.
+Only what the same data always gives is stored: no seconds, nothing of a cell whose outputs nbval is told to ignore.
+Execution counts are the cells' own numbers (nbval takes a cell without one for a cell that never ran).
 """
 
 from __future__ import annotations
@@ -55,11 +55,10 @@ def regenerate(path: Path) -> None:
 def store_outputs(source: dict[str, Any], executed: dict[str, Any]) -> None:
     """Put the outputs of an executed notebook into its source, cell by cell (by id), without what varies."""
     outputs = {cell["id"]: cell["outputs"] for cell in executed["cells"] if cell["cell_type"] == "code"}
-    for cell in source["cells"]:
-        if cell["cell_type"] != "code":
-            continue
+    code_cells = [cell for cell in source["cells"] if cell["cell_type"] == "code"]
+    for number, cell in enumerate(code_cells, 1):
         ignored = _IGNORED in cell["metadata"].get("tags", [])
-        cell["execution_count"] = None
+        cell["execution_count"] = number
         cell["outputs"] = [] if ignored else [_lasting(output) for output in outputs[cell["id"]]]
 
 

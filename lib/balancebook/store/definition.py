@@ -17,6 +17,7 @@ _TOKEN = re.compile(
     r"""(?P<skip>\s+|--[^\n]*|//[^\n]*|/\*.*?\*/)
       | (?P<quoted>"(?:[^"]|"")+")
       | (?P<string>'(?:[^']|'')*')
+      | (?P<number>\d[\w.]*)
       | (?P<word>\w+)
       | (?P<sign><=|>=|!=|[-+(){}\[\],.;:=<>*?])""",
     re.VERBOSE | re.DOTALL,
