@@ -175,11 +175,15 @@ def index(out: Path | None) -> None:
 @app.command(context_settings={"ignore_unknown_options": True})
 @profile_option
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def lab(profile_name: str | None, arguments: tuple[str, ...]) -> int:
-    """Open JupyterLab with the profile set; further ARGUMENTS go to JupyterLab."""
+def lab(profile_name: str | None, arguments: tuple[str, ...]) -> NoReturn:
+    """Open JupyterLab on the notebooks with the profile set; further ARGUMENTS go to JupyterLab.
+
+    Kernels are reached over local sockets, not TCP. As root, which JupyterLab refuses by itself, it is started with
+    --allow-root: whoever runs balancebook as root has decided so. Exit codes are JupyterLab's.
+    """
     from balancebook.runs.lab import open_lab  # noqa: PLC0415
 
-    return open_lab(profile_name, arguments)
+    open_lab(profile_name, arguments)
 
 
 @app.command(epilog=_EXIT_CODES)
@@ -187,7 +191,7 @@ def lab(profile_name: str | None, arguments: tuple[str, ...]) -> int:
 @as_json
 def doctor(profile_name: str | None, as_json: bool) -> ExitCode:
     """Say whether the profile's target can be reached and read, and which checks can work there."""
-    from balancebook.runs.doctor import examine  # noqa: PLC0415
+    from balancebook.doctor import examine  # noqa: PLC0415
 
     report = examine(profile_name)
     click.echo(json.dumps(report.to_json()) if as_json else report.text())
@@ -199,14 +203,15 @@ def view() -> None:
     """The view's definition under version control."""
 
 
-@view.command()
+@view.command(epilog=_EXIT_CODES)
 @profile_option
 @click.option("--to", "path", type=click.Path(path_type=Path), help="The file to write (default: to stdout).")
-def pin(profile_name: str | None, path: Path | None) -> None:
+@click.option("--force", is_flag=True, help="Overwrite a file that says something else.")
+def pin(profile_name: str | None, path: Path | None, force: bool) -> None:
     """Write the view's definition, as it is now, as the CQL file that V002 compares with."""
     from balancebook.runs.pin import pin_view  # noqa: PLC0415
 
-    click.echo(pin_view(profile_name, path), nl=False)
+    click.echo(pin_view(profile_name, path, force=force))
 
 
 if __name__ == "__main__":

@@ -109,10 +109,10 @@ def _tls(tls: Tls | None) -> dict[str, Any]:
     if tls is None:
         return {}
     options = {"server_hostname": tls.server_hostname} if tls.server_hostname else {}
-    return {"ssl_context": _ssl_context(tls), "ssl_options": options}
+    return {"ssl_context": ssl_context(tls), "ssl_options": options}
 
 
-def _ssl_context(tls: Tls) -> ssl.SSLContext:
+def ssl_context(tls: Tls) -> ssl.SSLContext:
     """A context that always verifies the chain, and the host name unless the profile says otherwise."""
     path = tls.ca
     try:

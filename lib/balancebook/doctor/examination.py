@@ -1,0 +1,145 @@
+"""The examination: from the profile up to the gateway, each step only where the one before made it possible."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from balancebook.balances.target import Target, shape_of
+from balancebook.checks import CHECKS
+from balancebook.checks.context import Context
+from balancebook.doctor import abilities
+from balancebook.doctor.access import (
+    grants,
+    look_at_readings,
+    look_at_views_enabled,
+    look_at_writing,
+    readings,
+)
+from balancebook.doctor.reach import look_at_points, look_at_profile
+from balancebook.doctor.report import Report, Row, not_read
+from balancebook.doctor.ring import judge_versions, look_at_nodes
+from balancebook.gateway import GatewayClient, GatewayError
+from balancebook.settings import EMBEDDED, Profile, SettingsError, find_config, load_profile
+from balancebook.store.dialects import dialect_of
+from balancebook.store.errors import StoreError
+from balancebook.store.reader import Reader, open_reader
+from balancebook.store.schema import View, read_view
+from balancebook.verdict import Verdict
+
+# Said in so many words by the gateway, or by what answers in its place; else it was not reached at all.
+_NOT_REACHED = frozenset({"refused", "timeout", "truncated"})
+
+
+def examine(profile_name: str | None = None) -> Report:
+    """Everything found out about a profile's target, by reading alone. Raises SettingsError for an unusable profile."""
+    config = find_config()
+    profile = load_profile(profile_name)
+    source = "built in" if profile.name == EMBEDDED or config is None else str(config)
+    return examine_profile(profile, source)
+
+
+def examine_profile(profile: Profile, source: str) -> Report:
+    """As `examine`, for a profile that was read from `source`."""
+    rows = (
+        look_at_profile(profile, source),
+        *look_at_points(profile),
+        *_look_at_database(profile),
+        *_look_at_gateway(profile),
+    )
+    provided = {row.provides for row in rows if row.provides and row.verdict is Verdict.PASS}
+    if profile.view_definition:
+        provided.add(abilities.DEFINITION)
+    return Report(profile.name, rows, grants(rows), abilities.list_abilities(provided))
+
+
+def _look_at_database(profile: Profile) -> Iterator[Row]:
+    try:
+        profile.secrets()
+        reader = open_reader(profile)
+    except SettingsError:
+        yield Row("login", Verdict.UNKNOWN, "not tried without the secret that the profile refers to")
+    except StoreError as error:
+        yield _not_opened(error)
+    else:
+        with reader:
+            for subject, look in _LOOKS:
+                try:
+                    yield from look(reader)
+                except StoreError as error:
+                    yield not_read(subject, error)
+
+
+def _not_opened(error: StoreError) -> Row:
+    if error.kind == "missing":
+        # The server was asked, and has no such data centre.
+        return Row("local_dc", Verdict.FAIL, error.message, error.remedy)
+    return not_read("login", error)
+
+
+def _look_at_login(reader: Reader) -> Iterator[Row]:
+    profile, server = reader.profile, reader.server
+    role = f"role {profile.username}" if profile.username else "no role"
+    yield Row(
+        "login", Verdict.PASS, f"{server.product} {server.version}, cluster {server.cluster_name}, {role}"
+    )
+    centres = sorted({host.dc for host in reader.hosts()})
+    yield Row("local_dc", Verdict.PASS, f"{profile.local_dc}, of {', '.join(centres)}")
+
+
+def _look_at_ring(reader: Reader) -> Iterator[Row]:
+    yield judge_versions(reader.server.product, reader.server.version, reader.hosts())
+    yield from look_at_nodes(reader)
+
+
+def _look_at_view(reader: Reader) -> Iterator[Row]:
+    profile = reader.profile
+    found = CHECKS["V001"].run(Context(profile, opener=lambda _: reader))
+    remedy = (
+        "" if found.verdict is Verdict.PASS else "Correct keyspace and view in the profile, or create it."
+    )
+    yield Row("view", found.verdict, found.message, remedy, abilities.VIEW)
+    view = read_view(reader, profile.keyspace, profile.view)
+    yield look_at_views_enabled(reader)
+    yield from look_at_readings(reader, readings(dialect_of(reader.server, profile), profile, view))
+    if view:
+        yield _look_at_ledger(reader, view)
+
+
+def _look_at_ledger(reader: Reader, view: View) -> Row:
+    target = Target(view.keyspace, view.name, view.base_name, reader.profile.ledger)
+    try:
+        shape_of(reader, target)
+    except StoreError as error:
+        verdict = Verdict.FAIL if error.kind == "missing" else Verdict.UNKNOWN
+        return Row("ledger", verdict, error.message, error.remedy)
+    columns = ", ".join((target.ledger.account, *target.selected))
+    return Row("ledger", Verdict.PASS, f"{view.base_name} has {columns}", provides=abilities.LEDGER)
+
+
+def _look_at_writing(reader: Reader) -> Iterator[Row]:
+    yield look_at_writing(reader)
+
+
+_LOOKS: tuple[tuple[str, Callable[[Reader], Iterator[Row]]], ...] = (
+    ("login", _look_at_login),
+    ("ring", _look_at_ring),
+    ("view", _look_at_view),
+    ("writing", _look_at_writing),
+)
+
+
+def _look_at_gateway(profile: Profile) -> Iterator[Row]:
+    url = profile.gateway.url
+    try:
+        with GatewayClient(profile.gateway) as client:
+            health = client.health()
+    except GatewayError as error:
+        verdict = Verdict.UNKNOWN if error.kind in _NOT_REACHED else Verdict.FAIL
+        yield Row("gateway", verdict, error.message, error.remedy)
+        return
+    yield Row("gateway", Verdict.PASS, f"{url} answers", provides=abilities.GATEWAY)
+    healthy = health.state == "Healthy" and health.status == 0 and health.http_status == 200
+    percent = f" {health.percent:g} %" if health.percent is not None else ""
+    said = f"it says {health.state}{percent} (status {health.status}, HTTP {health.http_status})"
+    remedy = "" if healthy else "G001 holds that against the view's own build status."
+    yield Row("gateway health", Verdict.PASS if healthy else Verdict.FAIL, said, remedy)

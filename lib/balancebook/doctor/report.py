@@ -1,0 +1,118 @@
+"""What an examination found: one row a question, the statements to paste, and which checks can work."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass
+from typing import TypedDict
+
+from balancebook.errors import BalancebookError, ExitCode
+from balancebook.verdict import MARKS, Json, Verdict, merge
+
+_NOTE = "· note"
+_EXIT_CODES = {
+    Verdict.PASS: ExitCode.PASS,
+    Verdict.FAIL: ExitCode.FAIL,
+    Verdict.UNKNOWN: ExitCode.UNKNOWN,
+}
+_SUMMARY = {
+    Verdict.PASS: "the target can be reached and read.",
+    Verdict.FAIL: "something is wrong there.",
+    Verdict.UNKNOWN: "not everything could be reached or read.",
+}
+_WIDTH = 110
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One thing looked at. Fail: it was read, and is wrong. Unknown: it could not be read. None: a note, which decides
+    nothing. `remedy` says what to do; `provides` is the need of checks (see abilities) that a pass meets."""
+
+    subject: str
+    verdict: Verdict | None
+    text: str
+    remedy: str = ""
+    provides: str | None = None
+
+
+def not_read(subject: str, error: BalancebookError) -> Row:
+    """The row of something that could not be read, with the error's own remedy."""
+    return Row(subject, Verdict.UNKNOWN, error.message, error.remedy)
+
+
+@dataclass(frozen=True, slots=True)
+class Ability:
+    """Whether one check can work here: it can if it lacks nothing."""
+
+    code: str
+    name: str
+    lacks: tuple[str, ...]
+
+
+class ReportJson(TypedDict):
+    """`balancebook doctor --json`; the verdict of a note is null."""
+
+    profile: str
+    verdict: str
+    exit_code: int
+    findings: list[dict[str, Json]]
+    grants: list[str]
+    checks: list[dict[str, Json]]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """`grants` are whole CQL statements that an administrator may paste."""
+
+    profile: str
+    rows: tuple[Row, ...]
+    grants: tuple[str, ...]
+    abilities: tuple[Ability, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """Of all rows but the notes: fail > unknown > pass."""
+        return merge(row.verdict for row in self.rows if row.verdict)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        return _EXIT_CODES[self.verdict]
+
+    def to_json(self) -> ReportJson:
+        return {
+            "profile": self.profile,
+            "verdict": str(self.verdict),
+            "exit_code": int(self.exit_code),
+            "findings": [_finding(row) for row in self.rows],
+            "grants": list(self.grants),
+            "checks": [
+                {"code": a.code, "name": a.name, "can_work": not a.lacks, "lacks": list(a.lacks)}
+                for a in self.abilities
+            ],
+        }
+
+    def text(self) -> str:
+        """The rows, the GRANT statements and the table of checks, as lines for a terminal."""
+        lines = [line for row in self.rows for line in _lines(row)]
+        if self.grants:
+            lines += ["", "Missing permissions. An administrator pastes:", "", *self.grants]
+        lines += ["", "Which checks can work here:", *map(_ability_line, self.abilities)]
+        return "\n".join([*lines, "", f"{MARKS[self.verdict]}: {_SUMMARY[self.verdict]}"])
+
+
+def _finding(row: Row) -> dict[str, Json]:
+    verdict = str(row.verdict) if row.verdict else None
+    return {"subject": row.subject, "verdict": verdict, "message": row.text, "remedy": row.remedy or None}
+
+
+def _lines(row: Row) -> list[str]:
+    mark = MARKS[row.verdict] if row.verdict else _NOTE
+    lines = [f"{mark:<10}{row.subject}: {row.text}"]
+    # A statement stays whole, to be copied.
+    wrapped = textwrap.wrap(row.remedy, _WIDTH, break_long_words=False, break_on_hyphens=False)
+    return lines + [f"{'':12}{line}" for line in wrapped]
+
+
+def _ability_line(ability: Ability) -> str:
+    said = f"lacks {', '.join(ability.lacks)}" if ability.lacks else "can work"
+    return f"  {ability.code} {ability.name:27} {said}"
