@@ -22,10 +22,12 @@ from balancebook.demo.schema import INDEXES, LEDGER, TRADES, VIEW, create_schema
 from balancebook.errors import BalancebookError, UsageError
 from balancebook.settings import Profile
 from balancebook.store.connect import close, connect
+from balancebook.store.count import count_rows
 from balancebook.store.errors import translate
 from balancebook.store.health import view_health
 from balancebook.store.names import quote
 from balancebook.store.reader import open_reader
+from balancebook.store.schema import read_table, read_view
 
 Progress = Callable[[str], None]
 
@@ -36,12 +38,11 @@ _MARKER_KEYSPACE = """CREATE KEYSPACE IF NOT EXISTS balancebook_demo
 
 _ROWS_A_BATCH = 50  # More than 100 updates of a view in one batch have lost rows in the field.
 _TRADES_A_BATCH = 10  # Each is a partition of its own; the server warns above 10 in a batch.
-_BUFFERED = 40_000
+_BUFFERED = 100_000  # Against 40,000: half as many batches, a fifth less work for the server.
 _IN_FLIGHT = 48
 _BUSY = (WriteTimeout, WriteFailure, OperationTimedOut)
 _ATTEMPTS = 5
 _PATIENCE_S = 30.0  # of one write or schema change: the server may be starting, or busy with others
-_COUNT_S = 120.0
 _BUILD_S = 300.0
 _TELL_EVERY_S = 1.0
 
@@ -83,9 +84,11 @@ def ensure_loaded(profile: Profile, *, size: Size = DEFAULT, progress: Progress 
             "Use the profile embedded.",
             parameter="profile",
         )
-    session = connect(profile)
+    limits = profile.limits.model_copy(update={"request_timeout_s": _PATIENCE_S})
+    patient = profile.model_copy(update={"limits": limits})
+    session = connect(patient)
     try:
-        return _Loader(session, profile, size, progress).ensure()
+        return _Loader(session, patient, size, progress).ensure()
     except BalancebookError:
         raise
     except Exception as error:
@@ -120,8 +123,8 @@ class _Loader:
         self.mark(0, 0, complete=False)
         rows, trades = self.write_all()
         self.wait_until_built()
-        for table, expected in ((LEDGER, rows), (VIEW, rows), (TRADES, trades)):
-            self.require_count(table, expected)
+        self.progress("counting what was loaded")
+        self.require_counts({LEDGER: rows, VIEW: rows, TRADES: trades})
         self.mark(rows, trades, complete=True)
         return Loaded(rows, trades, fresh=True)
 
@@ -177,13 +180,16 @@ class _Loader:
         built = self.rows('SELECT index_name FROM system."IndexInfo" WHERE table_name = %s', (self.keyspace,))
         return {(index,) for index in INDEXES} <= set(built)
 
-    def require_count(self, table: str, expected: int) -> None:
-        ((found,),) = self.session.execute(f"SELECT COUNT(*) FROM {self.quoted}.{table}", timeout=_COUNT_S)
-        if found != expected:
-            raise LoadError(
-                f"{self.keyspace}.{table} holds {found} rows after the load, not {expected}.",
-                f"DROP KEYSPACE {self.quoted}, and run the same command again.",
-            )
+    def require_counts(self, expected: dict[str, int]) -> None:
+        with open_reader(self.profile) as reader:
+            for name, rows in expected.items():
+                table = read_table(reader, self.keyspace, name) or read_view(reader, self.keyspace, name)
+                found = count_rows(reader, table) if table else 0
+                if found != rows:
+                    raise LoadError(
+                        f"{self.keyspace}.{name} holds {found} rows after the load, not {rows}.",
+                        f"DROP KEYSPACE {self.quoted}, and run the same command again.",
+                    )
 
     def table_id(self) -> Any:
         """The ledger table's id, or None if it is not there. A table dropped and created anew has another one."""
@@ -202,14 +208,13 @@ class _Loader:
             """INSERT INTO balancebook_demo.loaded (keyspace_name, table_id, digest, rows, trades, complete)
                VALUES (%s, %s, %s, %s, %s, %s)""",
             (self.keyspace, self.table_id(), self.size.digest(), rows, trades, complete),
-            timeout=_PATIENCE_S,
         )
 
     def rows(self, cql: str, parameters: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
-        return list(self.session.execute(cql, parameters, timeout=_PATIENCE_S))
+        return list(self.session.execute(cql, parameters))
 
     def change(self, cql: str) -> None:
-        self.session.execute(cql, timeout=_PATIENCE_S)
+        self.session.execute(cql)
 
 
 def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
@@ -276,6 +281,4 @@ class _Pipeline:
             self.error = error
             self.slots.release()
 
-        self.session.execute_async(batch, timeout=_PATIENCE_S).add_callbacks(
-            lambda _: self.slots.release(), failed
-        )
+        self.session.execute_async(batch).add_callbacks(lambda _: self.slots.release(), failed)
