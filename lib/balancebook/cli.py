@@ -7,10 +7,11 @@ With --json one document goes to stdout and everything else to stderr. Exit code
 from __future__ import annotations
 
 import json
+import os
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 import click
 
@@ -29,16 +30,23 @@ profile_option = click.option(
 
 
 def main() -> NoReturn:
-    """Runs the command line and exits. No traceback reaches a person, unless --debug asks for it."""
+    """Runs the command line and exits. No traceback reaches a person, unless --debug (anywhere) asks for it."""
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
-        code = app.main(standalone_mode=False)
+        code = app.main(arguments, standalone_mode=False)
     except click.ClickException as error:
         code = _refuse(UsageError(error.format_message(), _usage_hint(error)))
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
+        _say("interrupted")
         code = ExitCode.INTERRUPTED
     except BalancebookError as error:
         code = _refuse(error)
+    except BrokenPipeError:
+        # The reader of a pipe (head, less) has left; nothing is wrong and nobody is there to be told.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = ExitCode.PASS
+    except Exception as error:  # noqa: BLE001 (the last stop: a person gets one line, with --debug everything)
+        code = _crashed(error)
     sys.exit(int(code or 0))
 
 
@@ -48,8 +56,7 @@ def _usage_hint(error: click.ClickException) -> str:
 
 
 def _refuse(error: BalancebookError) -> ExitCode:
-    if "--debug" in sys.argv:
-        traceback.print_exc()
+    _show_traceback()
     if "--json" in sys.argv:
         fields = {
             "code": error.code,
@@ -58,10 +65,23 @@ def _refuse(error: BalancebookError) -> ExitCode:
             "suggestion": getattr(error, "suggestion", None) or error.remedy or None,
         }
         click.echo(json.dumps({"error": fields}))
-    click.echo(f"balancebook: {error.message}", err=True)
+    _say(f"balancebook: {error.message}")
     if error.remedy:
-        click.echo(f"  {error.remedy}", err=True)
+        _say(f"  {error.remedy}")
     return error.exit_code
+
+
+def _crashed(error: Exception) -> int:
+    """A mistake of balancebook's own; 1 is the exit code of a crash of Python."""
+    _show_traceback()
+    _say(f"balancebook: internal error: {type(error).__name__}: {error}")
+    _say("  Run it again with --debug, and report what it prints.")
+    return 1
+
+
+def _show_traceback() -> None:
+    if "--debug" in sys.argv:
+        traceback.print_exc()
 
 
 def _say(line: str) -> None:
@@ -70,7 +90,7 @@ def _say(line: str) -> None:
 
 @click.group(epilog=_EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="balancebook")
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@click.option("--debug", is_flag=True, help="Show tracebacks (may stand anywhere).")
 def app(debug: bool) -> None:
     """Notebooks and runbooks that tell whether the balances read through a materialized view are right."""
 
@@ -80,7 +100,7 @@ def app(debug: bool) -> None:
     "--gateway", type=click.Choice(["fixed", "seed"]), default="fixed", help="How the demo gateway answers."
 )
 @as_json
-def up(gateway: str, as_json: bool) -> None:
+def up(gateway: Literal["fixed", "seed"], as_json: bool) -> None:
     """Start the embedded database with its demo data, and the demo gateway, in the background."""
     from balancebook.demo import services  # noqa: PLC0415 (each command imports only what it needs)
 

@@ -6,40 +6,45 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
-
-from balancebook.settings import Profile
-from gateway_process import running_gateway
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted([*ROOT.glob("notebooks/*.ipynb"), *ROOT.glob("runbooks/*.ipynb")])
 pytestmark = pytest.mark.timeout(300)
 
 
+Exchange = Callable[[str], AbstractContextManager[dict[str, str]]]
+
+
 @pytest.fixture(scope="module")
-def exchange(trading: Profile, environment: dict[str, str]) -> Iterator[dict[str, str]]:
-    """The environment of a kernel on the whole demo exchange, its gateway running."""
-    noted = Path(environment["BALANCEBOOK_STATE"]) / "gateway" / "gateway.json"
-    with running_gateway(trading.port, "--keyspace", trading.keyspace) as client:
-        noted.parent.mkdir(exist_ok=True)
-        noted.write_text(json.dumps({"url": str(client.base_url)}))
-        yield environment
-    noted.unlink()
+def fixed(exchange: Exchange) -> Iterator[dict[str, str]]:
+    """The environment of a kernel on the exchange with the right gateway."""
+    with exchange("fixed") as env:
+        yield env
 
 
 def nbval(notebook: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
     # An empty configuration: this project's own is for its tests.
-    options = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=120", "-p", "no:cacheprovider", "-c", os.devnull]
+    options = [
+        "--nbval",
+        "--nbval-current-env",
+        "--nbval-cell-timeout=120",
+        "-p",
+        "no:cacheprovider",
+        "-c",
+        os.devnull,
+    ]
     command = [sys.executable, "-m", "pytest", *options, f"--rootdir={notebook.parent}", str(notebook)]
     return subprocess.run(command, env=env, capture_output=True, text=True, check=False, cwd=notebook.parent)  # noqa: S603
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
-def test_the_stored_outputs_are_what_comes_out(notebook: Path, exchange: dict[str, str]) -> None:
-    done = nbval(notebook, exchange)
+def test_the_stored_outputs_are_what_comes_out(notebook: Path, fixed: dict[str, str]) -> None:
+    done = nbval(notebook, fixed)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     code_cells = sum(cell["cell_type"] == "code" for cell in json.loads(notebook.read_text())["cells"])
     assert f"{code_cells} passed" in done.stdout
@@ -49,12 +54,12 @@ def test_there_are_notebooks_to_check() -> None:
     assert {path.stem for path in NOTEBOOKS} >= {"readiness", "mv_checks", "balance_queries", "wrong_balance"}
 
 
-def test_an_altered_balance_makes_it_fail(exchange: dict[str, str], tmp_path: Path) -> None:
+def test_an_altered_balance_makes_it_fail(fixed: dict[str, str], tmp_path: Path) -> None:
     altered = tmp_path / "readiness.ipynb"
     stored = (ROOT / "notebooks" / "readiness.ipynb").read_text()
     assert stored.count("10100000") >= 2
     altered.write_text(stored.replace("10100000", "10100001"))
-    done = nbval(altered, exchange)
+    done = nbval(altered, fixed)
     assert done.returncode == 1, done.stdout[-4000:]
     assert "10100001" in done.stdout
     assert "10100000" in done.stdout

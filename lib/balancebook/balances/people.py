@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from balancebook.assets import Registry, label, to_decimal
 from balancebook.balances.asset_list import assets_of
@@ -49,7 +49,7 @@ def _whole(asset: object, raw: object, registry: Registry) -> Decimal | None:
     return to_decimal(raw, known.decimals if known else 0) if isinstance(raw, int) else None
 
 
-def _objects(values: list[Decimal | None]) -> pd.Series[Decimal]:
+def _objects(values: list[Decimal | None]) -> pd.Series[Any]:
     import pandas as pd  # noqa: PLC0415 (see strategies)
 
     return pd.Series(values, dtype=object)

@@ -130,14 +130,18 @@ def up(
     return status(env=env)
 
 
-def down(*, env: Mapping[str, str] = os.environ) -> Status:
-    """Stop gateway and database, draining it; data stay. Nothing happens to what does not run."""
+def down(*, database: bool = True, env: Mapping[str, str] = os.environ) -> Status:
+    """Stop the gateway and, unless told otherwise, the database, draining it; data stay.
+
+    Nothing happens to what does not run.
+    """
     folder = state_dir(env)
     if folder.is_dir():
         with locked(folder / "services.lock", timeout_s=_UP_LOCK_S):
             _end_gateway(folder)
-            _find_node(folder, env).stop()
-            _server_file(folder).unlink(missing_ok=True)
+            if database:
+                _find_node(folder, env).stop()
+                _server_file(folder).unlink(missing_ok=True)
     return status(env=env)
 
 

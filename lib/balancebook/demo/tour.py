@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,11 @@ class Tour:
         """The worst of the runs' exit codes."""
         return min((record.exit_code for record in self.records), key=_WORST_FIRST.index)
 
+    def to_json(self) -> str:
+        """One document: exit_code, index, and the records."""
+        records = [json.loads(record.to_json()) for record in self.records]
+        return json.dumps({"exit_code": int(self.exit_code), "index": str(self.index), "runs": records})
+
     def table(self) -> str:
         """One line a run: its verdict, its checks, its seconds; then where the pages are."""
         lines = [_line(record) for record in self.records]
@@ -55,7 +61,19 @@ def tour(progress: Callable[[str], None]) -> Tour:
         services.up("fixed", progress=progress)
         return run_everything(state_dir() / "runs", progress)
     finally:
-        services.stop_started_since(before, progress=progress)
+        _restore(before, progress)
+
+
+def _restore(before: services.Status, progress: Callable[[str], None]) -> None:
+    """Stop what was started, and give back a gateway that was replaced."""
+    if before.server.state == "stopped":
+        progress("stopping the database and the gateway")
+        services.down()
+    elif before.gateway.state == "stopped":
+        progress("stopping the gateway")
+        services.down(database=False)
+    elif before.gateway.mode == "seed":
+        services.up("seed", progress=progress)
 
 
 def run_everything(out: Path, progress: Callable[[str], None]) -> Tour:

@@ -1,0 +1,72 @@
+"""Every notebook, through the command line, says of the demo exchange what the README of the tests says."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from balancebook.runs.catalogue import list_entries
+
+ROW = re.compile(r"^\| (\w+) \| ([A-Z]\d{3}) \| (\w+) \| (\w+) \|$", re.MULTILINE)
+ROWS = ROW.findall((Path(__file__).parents[1] / "README.md").read_text())
+MODES = ("fixed", "seed")
+Exchange = Callable[[str], AbstractContextManager[dict[str, str]]]
+
+
+def expected(notebook: str, mode: str) -> dict[str, str]:
+    return {code: verdicts[MODES.index(mode)] for name, code, *verdicts in ROWS if name == notebook}
+
+
+def run(env: dict[str, str], out: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
+    command = [sys.executable, "-m", "balancebook.cli", "run", *arguments, "--out", str(out), "--json"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)  # noqa: S603
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_the_table_lists_exactly_the_declared_checks() -> None:
+    declared = {(entry.name, code) for entry in list_entries() for code in entry.required}
+    assert {(name, code) for name, code, *_ in ROWS} == declared
+    assert len(ROWS) == len(declared)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_notebook_says_what_is_expected(mode: str, exchange: Exchange, tmp_path: Path) -> None:
+    with exchange(mode) as env:
+        for entry in list_entries():
+            code, record = run(env, tmp_path, entry.name)
+            verdicts = {result["code"]: result["verdict"] for result in record["results"]}
+            assert verdicts == expected(entry.name, mode), entry.name
+            assert code == record["exit_code"] == (10 if "fail" in verdicts.values() else 0)
+
+
+def test_the_seed_gateway_fails_readiness_which_names_what_it_lost(
+    exchange: Exchange, tmp_path: Path
+) -> None:
+    with exchange("seed") as env:
+        code, record = run(env, tmp_path, "readiness")
+    lost = next(result for result in record["results"] if result["code"] == "G003")
+    assert code == 10
+    assert [(sample["asset"], sample["problem"]) for sample in lost["samples"]] == [
+        ("USDT", "lost"),
+        ("ETH", "lost"),
+    ]
+    assert [sample["base"] for sample in lost["samples"]] == ["10100000 (held 0)", "100000 (held 0)"]
+    assert "one row per partition" in lost["message"]
+
+
+def test_bare_papermill_is_honest_about_it(exchange: Exchange, tmp_path: Path) -> None:
+    notebook = next(entry.path for entry in list_entries() if entry.name == "wrong_balance")
+    for mode, passes in {"fixed": True, "seed": False}.items():
+        with exchange(mode) as env:
+            command = [sys.executable, "-m", "papermill", str(notebook), str(tmp_path / f"{mode}.ipynb")]
+            done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)  # noqa: S603
+        assert (done.returncode == 0) is passes, done.stderr[-2000:]
+        assert ("VerdictNotPass" in done.stderr) is not passes
