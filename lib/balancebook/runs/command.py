@@ -9,7 +9,7 @@ from pathlib import Path
 
 from balancebook.record import Record, RunError, Target
 from balancebook.runs import catalogue
-from balancebook.runs.execute import Job, refused_run, run_notebook
+from balancebook.runs.execute import Job, Progress, refused_run, run_notebook
 from balancebook.runs.parameters import parse_assignments
 from balancebook.runs.scrub import Scrubber
 from balancebook.runs.values import Value
@@ -77,7 +77,19 @@ def _run_opened(job: Job, profile: Profile, progress: Callable[[str], None]) -> 
         return refused_run(job, RunError(code=error.kind, message=error.message, remedy=error.remedy))
     target = job.target.model_copy(update={"cluster": server.cluster_name})
     job = replace(job, target=target, versions={server.product: server.version})
-    return run_notebook(job, lambda done, total, heading: progress(f"  {done}/{total}  {heading}"))
+    return run_notebook(job, _by_heading(progress))
+
+
+def _by_heading(progress: Callable[[str], None]) -> Progress:
+    """Report each question once, when its first cell begins."""
+    seen: set[str] = set()
+
+    def report(done: int, total: int, heading: str) -> None:
+        if heading not in seen:
+            progress(f"  {100 * done // total:3} %  {heading}")
+        seen.add(heading)
+
+    return report
 
 
 def _require_readable(reader: Reader, profile: Profile) -> None:
