@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from balancebook.store.scan import HIGHEST, LOWEST, range_clause, split_range, split_ring
+from balancebook.store.scan import HIGHEST, LOWEST, merge_ranges, range_clause, split_range, split_ring
 from balancebook.store.schema import Column, Table
 
 
@@ -58,3 +58,22 @@ def test_a_range_has_its_bounds_and_no_others(
 def test_the_lowest_token_is_never_sent(count: int) -> None:
     for tokens in split_ring(count):
         assert LOWEST not in range_clause(_table("a"), tokens)[1]
+
+
+MERGES: list[tuple[list[tuple[int, int]], list[tuple[int, int]]]] = [
+    ([], []),
+    ([(1, 2)], [(1, 2)]),
+    ([(2, 3), (1, 2)], [(1, 3)]),
+    ([(1, 2), (3, 4)], [(1, 2), (3, 4)]),
+    ([(5, 9), (LOWEST, 1), (1, 5), (10, HIGHEST)], [(LOWEST, 9), (10, HIGHEST)]),
+]
+
+
+@pytest.mark.parametrize(("ranges", "merged"), MERGES)
+def test_neighbouring_ranges_are_merged(ranges: list[tuple[int, int]], merged: list[tuple[int, int]]) -> None:
+    assert merge_ranges(ranges) == merged
+
+
+@given(st.integers(min_value=1, max_value=100))
+def test_all_ranges_merge_into_the_ring(count: int) -> None:
+    assert merge_ranges(split_ring(count)) == [(LOWEST, HIGHEST)]

@@ -232,6 +232,6 @@ def open_reader(profile: Profile) -> Reader:
 
 def _doing(cql: str) -> str:
     """What a statement reads, for messages: the table after FROM."""
-    words = cql.split()
+    words = cql.replace('"', "").split()
     tables = [after for word, after in pairwise(words) if word.upper() == "FROM"]
     return f"reading {tables[0]}" if tables else "reading"

@@ -6,7 +6,8 @@ Figures behind the defaults (2.2 M rows, Cassandra 5.0.6): 64 ranges, 4 in fligh
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -18,13 +19,24 @@ from balancebook.store.names import quote
 from balancebook.store.reader import Reader, Row
 from balancebook.store.schema import Table
 
-__all__ = ["Cost", "Scan", "ScanReport", "estimate", "range_clause", "scan", "split_range", "split_ring"]
+__all__ = [
+    "Cost",
+    "Scan",
+    "ScanReport",
+    "estimate",
+    "merge_ranges",
+    "range_clause",
+    "scan",
+    "split_range",
+    "split_ring",
+]
 
 LOWEST = -(2**63)
 HIGHEST = 2**63 - 1
 MURMUR3 = "org.apache.cassandra.dht.Murmur3Partitioner"
 _SPLIT = 4
 _NARROW = 10
+_STRIDE = 8
 _MAY_PASS = ("timeout", "unavailable", "unreachable")
 
 TokenRange = tuple[int, int]
@@ -36,7 +48,7 @@ class ScanReport:
     """What a scan has read so far. It covers the table only if `complete`.
 
     unknown_ranges: token ranges (lo, hi], that could not be read; lo = -2^63 stands for the very beginning, its own
-    token included. reasons: why, one of each kind. truncated: the budget ended the scan.
+    token included. reasons: why, each once. truncated: the budget ended the scan.
     """
 
     ranges_total: int
@@ -65,6 +77,22 @@ def split_range(whole: TokenRange, count: int) -> list[TokenRange]:
     count = max(1, min(count, hi - lo))
     cuts = [lo + (hi - lo) * part // count for part in range(count + 1)]
     return list(pairwise(cuts))
+
+
+def merge_ranges(ranges: Iterable[TokenRange]) -> list[TokenRange]:
+    """The same tokens in as few ranges as can be, in order."""
+    merged: list[TokenRange] = []
+    for lo, hi in sorted(ranges):
+        if merged and merged[-1][1] == lo:
+            merged[-1] = (merged[-1][0], hi)
+        else:
+            merged.append((lo, hi))
+    return merged
+
+
+def _scattered(ranges: Sequence[TokenRange]) -> list[TokenRange]:
+    """The ranges with neighbours far apart, so that one dead node's ranges do not come all in a row."""
+    return [tokens for start in range(_STRIDE) for tokens in ranges[start::_STRIDE]]
 
 
 def range_clause(table: Table, tokens: TokenRange) -> tuple[str, tuple[int, ...]]:
@@ -97,8 +125,8 @@ class Scan:
 
     A range's rows come together, when it was read to its end, so that a retry never counts a row twice. (Only the
     budget cuts a range short.) A range that cannot be read is tried again in smaller parts with smaller pages, and
-    the parts that still fail are named in the report. When twice as many attempts in a row as are in flight have
-    failed, the server is taken for gone and all that is left is unknown: a paused server ends a scan in seconds.
+    the parts that still fail are named in the report. When twice as many attempts in a row as are in flight have had no
+    answer, the server is taken for gone and all that is left is unknown: a paused server ends a scan in seconds.
     """
 
     reader: Reader
@@ -123,13 +151,13 @@ class Scan:
         self.report = ScanReport(ranges_total=self.ranges)
 
     def __iter__(self) -> Iterator[list[Row]]:
-        waiting = list(reversed(split_ring(self.ranges)))
+        waiting = deque(_scattered(split_ring(self.ranges)))
         running: set[Future[_Outcome]] = set()
         pool = ThreadPoolExecutor(self.in_flight, thread_name_prefix="scan")
         try:
             while running or (waiting and not self.report.truncated):
                 while waiting and len(running) < self.in_flight:
-                    running.add(pool.submit(self._read_range, waiting.pop()))
+                    running.add(pool.submit(self._read_range, waiting.popleft()))
                 done, running = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
                     rows = self._settle(future.result())
@@ -145,8 +173,8 @@ class Scan:
         rows = outcome.rows[: self.budget_rows - report.rows]
         report.rows += len(rows)
         report.truncated |= outcome.cut
-        report.unknown_ranges += outcome.unknown
-        report.reasons += [reason for reason in outcome.reasons if reason not in report.reasons]
+        report.unknown_ranges = merge_ranges([*report.unknown_ranges, *outcome.unknown])
+        report.reasons = list(dict.fromkeys([*report.reasons, *outcome.reasons]))
         if not outcome.cut and not outcome.unknown:
             report.ranges_done += 1
         if self.progress:
@@ -185,7 +213,8 @@ class Scan:
                 raise
             with self._lock:
                 self._fetched -= len(rows)
-                self._failures_in_a_row += 1
+                # Too few replicas of one range says nothing of the others, and costs no time.
+                self._failures_in_a_row += error.kind != "unavailable"
             return _Outcome([], [tokens], [str(error)], cut=False)
         self._failures_in_a_row = 0
         return _Outcome(rows, [], [], cut=False)
