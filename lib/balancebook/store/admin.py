@@ -72,7 +72,9 @@ class Admin:
     def data_paths(self, keyspace: str, table: str) -> list[Path]:
         """The folders in which the node keeps the SSTables of a table or view."""
         bean = f"org.apache.cassandra.db:type=Tables,keyspace={keyspace},table={table}"
-        found = self._ask({"type": "read", "mbean": bean, "attribute": "DataPaths"}, f"DataPaths of {keyspace}.{table}")
+        found = self._ask(
+            {"type": "read", "mbean": bean, "attribute": "DataPaths"}, f"DataPaths of {keyspace}.{table}"
+        )
         return [Path(path) for path in found]
 
     def import_sstables(self, keyspace: str, table: str, folder: Path) -> None:
