@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from balancebook.checks import CHECKS
 from balancebook.doctor.report import Ability
 
+SESSION = "a database session"
 SCHEMA = "the schema"
 VIEW = "the view"
 ROWS = "reading the view"
@@ -16,6 +17,15 @@ LEDGER = "the ledger's columns"
 GATEWAY = "the gateway"
 DEFINITION = "a view_definition in the profile"
 
+# What cannot be there without something else: only the first thing missing is worth telling.
+_RESTS_ON = {
+    SCHEMA: SESSION,
+    STATUS: SESSION,
+    VIEW: SESSION,
+    ROWS: VIEW,
+    BASE: VIEW,
+    LEDGER: VIEW,
+}
 _BALANCES = (VIEW, ROWS, BASE, LEDGER)
 NEEDS: dict[str, tuple[str, ...]] = {
     "V001": (SCHEMA,),
@@ -37,7 +47,14 @@ NEEDS: dict[str, tuple[str, ...]] = {
 
 def list_abilities(provided: Collection[str]) -> tuple[Ability, ...]:
     """Every registered check, by code, with what it lacks of what is provided."""
-    return tuple(
-        Ability(code, CHECKS[code].name, tuple(need for need in NEEDS[code] if need not in provided))
-        for code in sorted(CHECKS)
-    )
+    return tuple(Ability(code, CHECKS[code].name, _lacks(NEEDS[code], provided)) for code in sorted(CHECKS))
+
+
+def _lacks(needs: Iterable[str], provided: Collection[str]) -> tuple[str, ...]:
+    missing = (_first_missing(need, provided) for need in needs if need not in provided)
+    return tuple(dict.fromkeys(missing))
+
+
+def _first_missing(need: str, provided: Collection[str]) -> str:
+    below = _RESTS_ON.get(need)
+    return need if below is None or below in provided else _first_missing(below, provided)

@@ -17,6 +17,7 @@ from balancebook.store.schema import View
 from balancebook.verdict import Verdict
 
 _GRANT = re.compile(r"GRANT .+;")
+_SHOWN = 4
 _WRITES = frozenset({"CREATE", "ALTER", "DROP", "MODIFY"})
 _ROLE = "SELECT is_superuser, member_of FROM system_auth.roles WHERE role = ?"
 _PERMISSIONS = "SELECT resource, permissions FROM system_auth.role_permissions WHERE role = ?"
@@ -118,16 +119,13 @@ def look_at_writing(reader: Reader) -> Row:
         return Row(subject, None, f"the server has no role {role}: it seems to check no logins")
     if not could:
         return Row(subject, None, f"no permission to write is recorded for role {role}")
-    return Row(
-        subject,
-        None,
-        f"role {role} could write ({', '.join(could)}); balancebook does not",
-        "A role that may only SELECT is safer.",
-    )
+    said = ", ".join(could[:_SHOWN]) + (f" and {len(could) - _SHOWN} more" if len(could) > _SHOWN else "")
+    text = f"role {role} could write ({said}); balancebook does not"
+    return Row(subject, None, text, "A role that may only SELECT is safer.")
 
 
 def _could_write(reader: Reader, role: str) -> set[str]:
-    """What the role, or any that it was granted, may change."""
+    """What the role, or any that it was granted, may change; "superuser" alone stands for everything."""
     could: set[str] = set()
     seen: set[str] = set()
     ahead = [role]
@@ -135,7 +133,8 @@ def _could_write(reader: Reader, role: str) -> set[str]:
         name = ahead.pop()
         seen.add(name)
         for is_superuser, member_of in reader.rows(_ROLE, (name,)):
-            could |= {"superuser"} if is_superuser else set()
+            if is_superuser:
+                return {"superuser"}
             ahead += [other for other in member_of or () if other not in seen]
         for resource, permissions in reader.rows(_PERMISSIONS, (name,)):
             could |= {f"{verb} on {resource}" for verb in _WRITES & set(permissions or ())}

@@ -55,10 +55,14 @@ def _look_at_point(profile: Profile, point: str) -> Row:
 def _look_at_tls(subject: str, tls: Tls, point: str, plain: socket.socket) -> Row:
     name = tls.server_hostname or point
     with ssl_context(tls).wrap_socket(plain, server_hostname=name) as channel:
-        certificate, version = channel.getpeercert() or {}, channel.version()
-    ends = ssl.cert_time_to_seconds(str(certificate["notAfter"]))
-    days = int((ends - time.time()) // _DAY_S)
+        certificate = channel.getpeercert() or {}
+    return judge_certificate(subject, ssl.cert_time_to_seconds(str(certificate["notAfter"])), time.time())
+
+
+def judge_certificate(subject: str, ends: float, now: float) -> Row:
+    """Pass for a verified certificate, with its last day, and a remedy in time before it."""
+    days = int((ends - now) // _DAY_S)
     remedy = "Have the certificate renewed before then." if days <= _SOON_DAYS else ""
     until = time.strftime("%Y-%m-%d", time.gmtime(ends))
-    text = f"{version}, certificate verified, it expires on {until} (in {days} days)"
+    text = f"TLS, certificate verified, it expires on {until} (in {days} days)"
     return Row(subject, Verdict.PASS, text, remedy)

@@ -108,7 +108,6 @@ def _finding(row: Row) -> dict[str, Json]:
 def _lines(row: Row) -> list[str]:
     mark = MARKS[row.verdict] if row.verdict else _NOTE
     lines = [f"{mark:<10}{row.subject}: {row.text}"]
-    # A statement stays whole, to be copied.
     wrapped = textwrap.wrap(row.remedy, _WIDTH, break_long_words=False, break_on_hyphens=False)
     return lines + [f"{'':12}{line}" for line in wrapped]
 
