@@ -35,6 +35,7 @@ def merge(verdicts: Iterable[Verdict]) -> Verdict:
         raise ValueError("no verdicts to merge: a run without checks has no verdict")
     return next(verdict for verdict in _MERGE_ORDER if verdict in seen)
 
+
 # How people see a verdict, everywhere.
 MARKS = {Verdict.PASS: "✔ pass", Verdict.FAIL: "✘ FAIL", Verdict.UNKNOWN: "? unknown"}
 

@@ -19,7 +19,10 @@ CREATE MATERIALIZED VIEW trading.v AS
     [
         ("CREATE MATERIALIZED VIEW trading.v", "create materialized view if not exists V"),
         ("user_id, asset_id, seq, avail FROM", 'avail, SEQ, "asset_id", user_id FROM'),
-        ("user_id IS NOT NULL AND asset_id IS NOT NULL", "asset_id is not null -- key\n and USER_ID IS NOT NULL"),
+        (
+            "user_id IS NOT NULL AND asset_id IS NOT NULL",
+            "asset_id is not null -- key\n and USER_ID IS NOT NULL",
+        ),
         ("(user_id, asset_id, seq)", "((user_id), asset_id, seq)"),
         ("WITH CLUSTERING", "WITH comment = 'a (b) AND c' AND CLUSTERING"),
         ("(asset_id ASC, seq DESC)", "(asset_id, seq DESC) AND gc_grace_seconds = 5"),
@@ -51,7 +54,14 @@ def test_what_makes_other_rows_is_named(old: str, new: str, part: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "SELECT 1", "CREATE MATERIALIZED VIEW v", "CREATE TABLE t (a int PRIMARY KEY)", PLAIN.replace("PRIMARY", "P"), "€"],
+    [
+        "",
+        "SELECT 1",
+        "CREATE MATERIALIZED VIEW v",
+        "CREATE TABLE t (a int PRIMARY KEY)",
+        PLAIN.replace("PRIMARY", "P"),
+        "€",
+    ],
 )
 def test_what_is_no_view_definition_is_refused(text: str) -> None:
     with pytest.raises(UsageError):

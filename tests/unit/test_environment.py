@@ -51,7 +51,9 @@ def test_environment_yml_has_the_same_python_and_a_java_that_cassandra_takes() -
 def test_every_requirement_is_locked_with_hashes() -> None:
     lock = (ROOT / "requirements.lock").read_text()
     locked = set(re.findall(r"^([a-z0-9][a-z0-9._-]*)==", lock, re.MULTILINE))
-    wanted = set(project_requirements()) | {requirement(item)[0] for item in PROJECT["optional-dependencies"]["dev"]}
+    wanted = set(project_requirements()) | {
+        requirement(item)[0] for item in PROJECT["optional-dependencies"]["dev"]
+    }
     assert wanted <= locked
     for block in re.split(r"\n(?=[a-z0-9])", lock.strip()):
         assert "--hash=sha256:" in block, block.splitlines()[0]

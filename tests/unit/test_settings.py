@@ -92,7 +92,9 @@ def test_variables_override_the_connection(tmp_path: Path) -> None:
         ("default_profile", "default_profil", "default_profil", "unknown key"),
     ],
 )
-def test_a_bad_key_is_named_with_its_remedy(tmp_path: Path, old: str, new: str, parameter: str, says: str) -> None:
+def test_a_bad_key_is_named_with_its_remedy(
+    tmp_path: Path, old: str, new: str, parameter: str, says: str
+) -> None:
     assert old in PROFILE
     with pytest.raises(SettingsError) as caught:
         load(tmp_path, PROFILE.replace(old, new))
@@ -128,14 +130,16 @@ def test_secrets_are_read_by_reference(tmp_path: Path, monkeypatch: pytest.Monke
         assert value not in repr(profile)
 
 
-@pytest.mark.parametrize("reference", ["env:NOT_SET_ANYWHERE", "file:/does/not/exist", "command:false", "command:nope"])
+@pytest.mark.parametrize(
+    "reference", ["env:NOT_SET_ANYWHERE", "file:/does/not/exist", "command:false", "command:nope"]
+)
 def test_a_secret_that_cannot_be_read_says_so(tmp_path: Path, reference: str) -> None:
     profile = load(tmp_path, PROFILE.replace("env:BALANCES_PASSWORD", reference))
     with pytest.raises(SettingsError):
         profile.secrets()
 
 
-@pytest.mark.parametrize("text", ["x = ", "profiles = 3", '[profiles.embedded]\nport = 1\n', "\udcff"])
+@pytest.mark.parametrize("text", ["x = ", "profiles = 3", "[profiles.embedded]\nport = 1\n", "\udcff"])
 def test_a_file_that_is_no_profile_file(tmp_path: Path, text: str) -> None:
     (tmp_path / "balancebook.toml").write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(SettingsError):
@@ -152,7 +156,13 @@ def test_retargeting_keeps_the_rest(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("parameter", "value"),
-    [("keyspace", ""), ("keyspace", 'x"; DROP'), ("view", "a" * 49), ("view", "ä"), ("gateway_url", "localhost:3001")],
+    [
+        ("keyspace", ""),
+        ("keyspace", 'x"; DROP'),
+        ("view", "a" * 49),
+        ("view", "ä"),
+        ("gateway_url", "localhost:3001"),
+    ],
 )
 def test_retargeting_refuses_what_is_no_name(tmp_path: Path, parameter: str, value: str) -> None:
     with pytest.raises(SettingsError) as caught:
