@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -10,6 +10,7 @@ from balancebook import balances
 from balancebook.checks.context import Context
 from balancebook.checks.truth import Entry, Window
 from balancebook.errors import BalancebookError
+from balancebook.verdict import Json
 
 Answer = dict[int, Entry]
 
@@ -47,3 +48,15 @@ def settled_answer(
     ctx.sleep(ctx.grace_s)
     answer = read_answer(ctx, strategy, account, assets)
     return answer, window.extended(ctx, account, answer)
+
+
+def lasting(
+    first: Sequence[Mapping[str, Json]], second: Sequence[Mapping[str, Json]], *parts: str
+) -> list[dict[str, Json]]:
+    """The problems of the second answer that the first had too, told apart by the cells `parts`.
+
+    Judge the first by the base as it is after the grace period: then a view that was only ahead of the replica of the
+    base that was asked is excused by what the base has by now, and one that was behind by the second answer.
+    """
+    known = {tuple(problem[part] for part in parts) for problem in first}
+    return [dict(problem) for problem in second if tuple(problem[part] for part in parts) in known]

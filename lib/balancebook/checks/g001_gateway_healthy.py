@@ -16,13 +16,26 @@ def gateway_healthy(ctx: Context) -> Finding:
     """Is the gateway up, and does its health say what the view is: Missing, Rebuilding n %, or Healthy?
 
     A gateway that says Healthy over a half-built view serves wrong balances with confidence, so its word is held
-    against the build status that the database itself gives.
+    against the build status that the database itself gives. It may look only now and then, so a difference counts
+    if it is there still after the grace period.
     """
     try:
-        said = ctx.gateway.health()
+        said, view = ctx.gateway.health(), _view_now(ctx)
+        if not honest(said, view):
+            ctx.sleep(ctx.grace_s)
+            said, view = ctx.gateway.health(), _view_now(ctx)
     except GatewayError as error:
         return failed(str(error))
-    return judge_health(said, view_health(ctx.reader, ctx.keyspace, ctx.profile.view))
+    return judge_health(said, view)
+
+
+def _view_now(ctx: Context) -> ViewHealth:
+    return view_health(ctx.reader, ctx.keyspace, ctx.profile.view)
+
+
+def honest(said: GatewayHealth, view: ViewHealth) -> bool:
+    """Whether the gateway says what the view is; True too where that is not known."""
+    return view.state not in _HONEST or said.state == _HONEST[view.state]
 
 
 def judge_health(said: GatewayHealth, view: ViewHealth) -> Finding:
@@ -31,8 +44,7 @@ def judge_health(said: GatewayHealth, view: ViewHealth) -> Finding:
         return unknown(
             f"The gateway says {said.state}; the view's build status could not be read. {view.note}".rstrip()
         )
-    honest = said.state == _HONEST[view.state]
-    if not honest:
+    if not honest(said, view):
         return failed(f"The gateway says {said.state}, but the view is {view.state}.")
     if view.state != "healthy":
         return failed(f"The gateway says {said.state}, as the view is: balances are not to be served now.")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from balancebook import balances
 from balancebook.assets import Registry, format_amount, label, to_decimal
+from balancebook.checks.answers import lasting
 from balancebook.checks.base import Finding, check, failed, passed
 from balancebook.checks.context import Context
 from balancebook.checks.truth import Entry, Window, assets_in_base, entries_between, newest_entries
@@ -55,10 +56,12 @@ def gateway_equals_base(ctx: Context, *, user_id: int, assets_from: str = "scan"
     listed = assets_in_base(ctx, user_id, assets_from)
     before = newest_entries(ctx, user_id, listed.assets)
     comparison = _compare(ctx, user_id, Window(before, before))
-    if comparison.problems():
-        ctx.sleep(ctx.grace_s)
-        comparison = _compare(ctx, user_id, Window(before, before))
     problems = comparison.problems()
+    if problems:
+        ctx.sleep(ctx.grace_s)
+        first, comparison = comparison, _compare(ctx, user_id, Window(before, before))
+        earlier = replace(first, right=comparison.right).problems()
+        problems = lasting(earlier, comparison.problems(), "asset", "problem")
     counts = {
         "assets_in_base": len(comparison.right),
         "assets_returned": len(comparison.answer.balances),

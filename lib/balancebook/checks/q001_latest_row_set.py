@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from balancebook.assets import Registry, label
-from balancebook.checks.answers import read_answer, settled_answer
+from balancebook.checks.answers import lasting, read_answer, settled_answer
 from balancebook.checks.base import Finding, check, failed, passed
 from balancebook.checks.context import Context
 from balancebook.checks.truth import Entry, Window, assets_in_base, newest_entries
@@ -25,8 +25,10 @@ def latest_row_set(ctx: Context, *, strategy: str, user_id: int, assets_from: st
     window = Window(before, before).extended(ctx, user_id, answer)
     problems = judge_set(answer, window, ctx.registry)
     if problems:
+        first = answer
         answer, window = settled_answer(ctx, window, strategy, user_id, listed.assets)
-        problems = judge_set(answer, window, ctx.registry)
+        earlier, problems = (judge_set(each, window, ctx.registry) for each in (first, answer))
+        problems = lasting(earlier, problems, "asset", "problem")
     counts = {"assets": len(window.after), "returned": len(answer), "wrong": len(problems)}
     if problems:
         names = ", ".join(f"{problem['asset']} {problem['problem']}" for problem in problems)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from balancebook.assets import label
-from balancebook.checks.answers import Answer, read_answer
+from balancebook.checks.answers import Answer, lasting, read_answer
 from balancebook.checks.base import Finding, check, failed, passed, unknown
 from balancebook.checks.context import Context
 from balancebook.checks.truth import Entry, assets_in_base, entries_between
@@ -20,10 +20,12 @@ def latest_row_values(ctx: Context, *, strategy: str, user_id: int, assets_from:
     time, null apart from zero.
     """
     assets = assets_in_base(ctx, user_id, assets_from).assets
-    wrong, answer = _wrong_cells(ctx, strategy, user_id, assets)
+    answer = read_answer(ctx, strategy, user_id, assets)
+    wrong = _wrong_cells(ctx, user_id, answer)
     if wrong:
         ctx.sleep(ctx.grace_s)
-        wrong, answer = _wrong_cells(ctx, strategy, user_id, assets)
+        first, answer = answer, read_answer(ctx, strategy, user_id, assets)
+        wrong = lasting(_wrong_cells(ctx, user_id, first), _wrong_cells(ctx, user_id, answer), "asset")
     counts = {"rows": len(answer), "wrong": len(wrong)}
     if wrong:
         names = ", ".join(dict.fromkeys(str(cell["asset"]) for cell in wrong))
@@ -33,12 +35,9 @@ def latest_row_values(ctx: Context, *, strategy: str, user_id: int, assets_from:
     return passed(f"{strategy}: every cell of {len(answer)} rows equals the base.", counts=counts)
 
 
-def _wrong_cells(
-    ctx: Context, strategy: str, account: int, assets: tuple[int, ...]
-) -> tuple[list[dict[str, Json]], Answer]:
-    answer = read_answer(ctx, strategy, account, assets)
+def _wrong_cells(ctx: Context, account: int, answer: Answer) -> list[dict[str, Json]]:
     base = {asset: _entry_at(ctx, account, asset, row.order) for asset, row in answer.items()}
-    return judge_cells(answer, base, lambda asset: label(asset, ctx.registry)), answer
+    return judge_cells(answer, base, lambda asset: label(asset, ctx.registry))
 
 
 def judge_cells(

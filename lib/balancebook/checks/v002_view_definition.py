@@ -21,9 +21,13 @@ def view_definition(ctx: Context) -> Finding:
         pinned = parse_definition(path.read_text())
     except OSError as error:
         return unknown(f"The view definition {path.name} cannot be read: {error.strerror}.")
-    differences = definition_of(ctx.view).differences(pinned)
+    # Read now: the context's own view may be of a while ago.
+    view = ctx.find_view()
+    if view is None:
+        return unknown(f"View {ctx.keyspace}.{ctx.profile.view} does not exist. See V001.")
+    differences = definition_of(view).differences(pinned)
     if not differences:
-        return passed(f"{ctx.view.name} is defined as {path.name} says.")
+        return passed(f"{view.name} is defined as {path.name} says.")
     parts = ", ".join(part for part, _, _ in differences)
     samples = [{"part": part, "server": here, "file": there} for part, here, there in differences]
     return failed(f"Not as {path.name} says: {parts}.", counts={"differences": len(samples)}, samples=samples)

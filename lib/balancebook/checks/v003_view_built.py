@@ -25,7 +25,7 @@ def view_built(ctx: Context) -> Finding:
     if health.state == "building":
         done = f", {_whole(health.percent)} %" if health.percent is not None else ""
         return failed(
-            f"Not built{done}: {_nodes(counts['built'])} of {counts['nodes']} ready.",
+            f"Not built{done}: {_nodes(counts['built'])} of {counts['nodes']} ready. {health.note}".rstrip(),
             counts=counts,
             samples=samples,
         )
