@@ -44,7 +44,7 @@ _BUSY = (WriteTimeout, WriteFailure, OperationTimedOut)
 _ATTEMPTS = 5
 _PATIENCE_S = 30.0  # of one write or schema change: the server may be starting, or busy with others
 _BUILD_S = 300.0
-_TELL_EVERY_S = 1.0
+_TELL_EVERY_S = 5.0
 
 
 class LoadError(BalancebookError):

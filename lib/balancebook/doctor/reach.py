@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from balancebook.doctor.report import Row, not_read
 from balancebook.settings import Profile, SettingsError, Tls
-from balancebook.store.connect import ssl_context
 from balancebook.store.errors import StoreError, translate
+from balancebook.store.tls import ssl_context
 from balancebook.verdict import Verdict
 
 _DAY_S = 86_400

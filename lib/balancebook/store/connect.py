@@ -13,9 +13,11 @@ from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, N
 from cassandra.policies import DCAwareRoundRobinPolicy, RetryPolicy, TokenAwarePolicy
 from cassandra.query import tuple_factory
 
+from balancebook.errors import BalancebookError
 from balancebook.settings import Profile, Tls
 from balancebook.store.errors import StoreError, translate
 from balancebook.store.names import close_name
+from balancebook.store.tls import ssl_context
 
 # Below this a healthy server behind a slow link would be called dead.
 _LEAST_WAIT_S = 1.0
@@ -31,7 +33,7 @@ def connect(profile: Profile, *, retry_policy: RetryPolicy | None = None) -> Ses
 
     All contact points together get about `limits.connect_timeout_s` (never less than a second each). Table metadata
     is not fetched: introspection reads system_schema where it needs to. Raises StoreError of kind unreachable,
-    timeout, auth, tls, protocol or missing (an unknown `local_dc`). Close it with `close(session)`.
+    timeout, auth, tls, protocol or missing (an unknown `local_dc`), SettingsError for a secret that cannot be read. Close it with `close(session)`.
     """
     # Whatever the driver logs it also raises here, and a line on stderr makes a notebook test fail. A handler put on
     # this logger still sees all.
@@ -40,6 +42,8 @@ def connect(profile: Profile, *, retry_policy: RetryPolicy | None = None) -> Ses
     for version in _VERSIONS[profile.dialect]:
         try:
             cluster = _cluster(profile, retry_policy or RetryPolicy(), version)
+        except BalancebookError:
+            raise
         except Exception as error:
             raise translate(error, what=what) from error
         try:
@@ -110,24 +114,6 @@ def _tls(tls: Tls | None) -> dict[str, Any]:
         return {}
     options = {"server_hostname": tls.server_hostname} if tls.server_hostname else {}
     return {"ssl_context": ssl_context(tls), "ssl_options": options}
-
-
-def ssl_context(tls: Tls) -> ssl.SSLContext:
-    """A context that always verifies the chain, and the host name unless the profile says otherwise."""
-    path = tls.ca
-    try:
-        context = ssl.create_default_context(cafile=str(tls.ca))
-        context.check_hostname = tls.check_hostname
-        if tls.cert:
-            path = tls.cert
-            context.load_cert_chain(tls.cert, tls.key)
-    except (OSError, ssl.SSLError) as error:
-        raise StoreError(
-            "tls",
-            f"The TLS file {path} cannot be used: {error.strerror or error}.",
-            "Give PEM files: tls.ca, and tls.cert with tls.key if the server asks for them.",
-        ) from error
-    return context
 
 
 def _explain(error: Exception, cluster: Cluster, profile: Profile, what: str) -> StoreError:
