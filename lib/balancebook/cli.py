@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import traceback
 from pathlib import Path
@@ -33,12 +34,15 @@ def main() -> NoReturn:
     """Runs the command line and exits. No traceback reaches a person, unless --debug (anywhere) asks for it."""
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
-        code = app.main(arguments, standalone_mode=False)
+        code = app.main(arguments, prog_name="balancebook", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        _say(error.format_message())
+        code = ExitCode.USAGE
     except click.ClickException as error:
-        code = _refuse(UsageError(error.format_message(), _usage_hint(error)))
+        parameter = getattr(getattr(error, "param", None), "name", None)
+        code = _refuse(UsageError(error.format_message(), _usage_hint(error), parameter=parameter))
     except (click.Abort, KeyboardInterrupt):
-        _say("interrupted")
-        code = ExitCode.INTERRUPTED
+        code = _refuse(_Interrupted("interrupted: nothing was kept."))
     except BalancebookError as error:
         code = _refuse(error)
     except BrokenPipeError:
@@ -50,12 +54,34 @@ def main() -> NoReturn:
     sys.exit(int(code or 0))
 
 
+class _Interrupted(BalancebookError):
+    exit_code = ExitCode.INTERRUPTED
+    code = "interrupted"
+
+
 def _usage_hint(error: click.ClickException) -> str:
     context = getattr(error, "ctx", None)
     return f"See `{context.command_path} --help`." if context else "See `balancebook --help`."
 
 
 def _refuse(error: BalancebookError) -> ExitCode:
+    _tell(error)
+    return error.exit_code
+
+
+def _crashed(error: Exception) -> int:
+    """A mistake of balancebook's own; 1 is the exit code of a crash of Python."""
+    told = BalancebookError(
+        f"internal error: {type(error).__name__}: {error}",
+        "Run it again with --debug, and report what it prints.",
+    )
+    told.code = "internal"
+    _tell(told)
+    return 1
+
+
+def _tell(error: BalancebookError) -> None:
+    """Its two lines on stderr; with --json, its document on stdout."""
     _show_traceback()
     if "--json" in sys.argv:
         fields = {
@@ -68,15 +94,6 @@ def _refuse(error: BalancebookError) -> ExitCode:
     _say(f"balancebook: {error.message}")
     if error.remedy:
         _say(f"  {error.remedy}")
-    return error.exit_code
-
-
-def _crashed(error: Exception) -> int:
-    """A mistake of balancebook's own; 1 is the exit code of a crash of Python."""
-    _show_traceback()
-    _say(f"balancebook: internal error: {type(error).__name__}: {error}")
-    _say("  Run it again with --debug, and report what it prints.")
-    return 1
 
 
 def _show_traceback() -> None:
@@ -88,6 +105,17 @@ def _say(line: str) -> None:
     click.echo(line, err=True)
 
 
+class _Seconds(click.ParamType):
+    """A whole number of seconds; nan, inf and 1e400 are none."""
+
+    name = "seconds"
+
+    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, str) and not re.fullmatch("[1-9][0-9]{0,5}", value):
+            self.fail(f"{value[:20]!r} is not a whole number of seconds from 1 to 999999.", param, ctx)
+        return float(value)
+
+
 @click.group(epilog=_EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="balancebook")
 @click.option("--debug", is_flag=True, help="Show tracebacks (may stand anywhere).")
@@ -95,7 +123,7 @@ def app(debug: bool) -> None:
     """Notebooks and runbooks that tell whether the balances read through a materialized view are right."""
 
 
-@app.command()
+@app.command(epilog=_EXIT_CODES, short_help="Start the embedded database and the demo gateway.")
 @click.option(
     "--gateway", type=click.Choice(["fixed", "seed"]), default="fixed", help="How the demo gateway answers."
 )
@@ -107,7 +135,7 @@ def up(gateway: Literal["fixed", "seed"], as_json: bool) -> None:
     _print_status(services.up(gateway, progress=_say), as_json)
 
 
-@app.command()
+@app.command(epilog=_EXIT_CODES)
 @as_json
 def down(as_json: bool) -> None:
     """Stop the embedded database and the demo gateway; the data stay."""
@@ -117,7 +145,7 @@ def down(as_json: bool) -> None:
     _print_status(services.status(), as_json)
 
 
-@app.command()
+@app.command(epilog=_EXIT_CODES, short_help="Say what of the demo is running.")
 @as_json
 def status(as_json: bool) -> None:
     """Say what of the embedded database and the demo gateway is running."""
@@ -130,7 +158,7 @@ def _print_status(found: Status, as_json: bool) -> None:
     click.echo(json.dumps(found.to_json()) if as_json else str(found))
 
 
-@app.command(name="list")
+@app.command(name="list", epilog=_EXIT_CODES)
 @as_json
 def list_(as_json: bool) -> None:
     """List the notebooks and runbooks, with their parameters."""
@@ -148,7 +176,7 @@ def list_(as_json: bool) -> None:
     "--out", type=click.Path(path_type=Path), help="Where run folders go (default: state folder/runs)."
 )
 @click.option(
-    "--timeout", "timeout_s", type=click.FloatRange(min=1), default=3600.0, help="Seconds it may take."
+    "--timeout", "timeout_s", type=_Seconds(), default=3600.0, help="How long it may take (default: 3600)."
 )
 @as_json
 def run(
@@ -169,7 +197,7 @@ def run(
     return record.exit_code
 
 
-@app.command(epilog=_EXIT_CODES)
+@app.command(epilog=_EXIT_CODES, short_help="Run every notebook and runbook on the embedded exchange.")
 @as_json
 def demo(as_json: bool) -> ExitCode:
     """Start the embedded exchange, run every notebook and runbook on it, stop what was started."""
@@ -180,7 +208,7 @@ def demo(as_json: bool) -> ExitCode:
     return done.exit_code
 
 
-@app.command()
+@app.command(epilog=_EXIT_CODES)
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Where the runs are (default: state folder/runs)."
 )
@@ -192,7 +220,9 @@ def index(out: Path | None) -> None:
     click.echo(write_index(out or state_dir() / "runs"))
 
 
-@app.command(context_settings={"ignore_unknown_options": True})
+@app.command(
+    context_settings={"ignore_unknown_options": True}, short_help="Open JupyterLab with the profile set."
+)
 @profile_option
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def lab(profile_name: str | None, arguments: tuple[str, ...]) -> NoReturn:
@@ -206,7 +236,7 @@ def lab(profile_name: str | None, arguments: tuple[str, ...]) -> NoReturn:
     open_lab(profile_name, arguments)
 
 
-@app.command(epilog=_EXIT_CODES)
+@app.command(epilog=_EXIT_CODES, short_help="Say what of the profile's target can be reached and read.")
 @profile_option
 @as_json
 def doctor(profile_name: str | None, as_json: bool) -> ExitCode:
@@ -218,12 +248,12 @@ def doctor(profile_name: str | None, as_json: bool) -> ExitCode:
     return report.exit_code
 
 
-@app.group()
+@app.group(epilog=_EXIT_CODES)
 def view() -> None:
     """The view's definition under version control."""
 
 
-@view.command(epilog=_EXIT_CODES)
+@view.command(epilog=_EXIT_CODES, short_help="Write the view's definition as a CQL file.")
 @profile_option
 @click.option("--to", "path", type=click.Path(path_type=Path), help="The file to write (default: to stdout).")
 @click.option("--force", is_flag=True, help="Overwrite a file that says something else.")

@@ -57,7 +57,12 @@ class Secret(_Model):
             ) from error
 
     def _from_command(self) -> str:
-        argv = shlex.split(self.value)
+        try:
+            argv = shlex.split(self.value)
+        except ValueError as error:
+            raise SettingsError(
+                f"The secret command cannot be split into words: {error}.", "Balance its quotes."
+            ) from error
         try:
             # The command comes from the user's own profile: running it is its documented purpose.
             done = subprocess.run(argv, capture_output=True, text=True, timeout=_SECRET_TIMEOUT_S, check=True)  # noqa: S603

@@ -203,7 +203,7 @@ def _settings_error(name: str, error: ValidationError) -> SettingsError:
             f"Profile {name!r}: unknown key {key}.", hint, parameter=key, suggestion=suggestion
         )
     return SettingsError(
-        f"Profile {name!r}: {key}: {first['msg']}.", "Correct it in the profile.", parameter=key
+        f"Profile {name!r}: {key}: {first['msg'].removeprefix('Value error, ')}.", "Correct it in the profile.", parameter=key
     )
 
 

@@ -107,9 +107,13 @@ def _require_readable(reader: Reader, profile: Profile) -> None:
 def summary(record: Record, folder: Path) -> str:
     """The verdicts of a run as lines for a terminal, and where its page is."""
     lines = [f"{MARKS[r.verdict]:10}{r.code} {r.name:26} {_one_line(r.message)}" for r in record.results]
+    name = record.notebook
+    if record.status == "refused":
+        # Every check would say the same.
+        lines, name = [], f"{name}: none of its {len(record.results)} checks could be asked"
     if record.error:
         lines.append(f"{record.status}: {record.error.message} {record.error.remedy}".rstrip())
-    lines.append(f"{MARKS[record.verdict]:10}{record.notebook} (exit code {record.exit_code})")
+    lines.append(f"{MARKS[record.verdict]:10}{name} (exit code {record.exit_code})")
     return "\n".join([*lines, f"          {folder / record.files['page']}"])
 
 

@@ -16,6 +16,7 @@ import jinja2
 from markupsafe import Markup
 from nbconvert.exporters.html import HTMLExporter
 
+from balancebook.errors import UsageError
 from balancebook.record import Record, RecordError, load_record, write_whole
 from balancebook.runs.folders import list_runs
 from balancebook.runs.lazy import import_nbformat
@@ -76,10 +77,20 @@ def why(record: Record) -> str:
 
 
 def write_index(out_root: Path) -> Path:
-    """Write index.html over all runs in a folder, newest first; returns its path. Raises OSError."""
+    """Write index.html over all runs in a folder, newest first; returns its path.
+
+    Raises UsageError if there is no such folder, or nothing can be written there.
+    """
     rows = [_row(folder) for folder in list_runs(out_root)]
     path = out_root / INDEX_NAME
-    write_whole(path, _environment().get_template("index.html.j2").render(rows=rows))
+    try:
+        write_whole(path, _environment().get_template("index.html.j2").render(rows=rows))
+    except OSError as error:
+        raise UsageError(
+            f"No index can be written in {out_root}: {error.strerror}.",
+            "Name the folder of the runs with --out.",
+            parameter="out",
+        ) from error
     return path
 
 

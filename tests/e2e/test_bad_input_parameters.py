@@ -1,0 +1,96 @@
+"""Parameters and places that cannot be meant: refused before anything runs, by name, with what would be right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from e2e.commands import SECRET, Desk, assert_refused
+
+
+@pytest.fixture
+def quiet(desk: Desk) -> Desk:
+    """A desk with a profile that holds a secret, at which nothing listens."""
+    desk.profile(username="reader", password="env:TEST_SECRET")
+    return desk
+
+
+def _nothing_ran(desk: Desk) -> None:
+    assert sorted(path.name for path in desk.folder.iterdir()) == ["balancebook.toml"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        '"5"',
+        "5.0",
+        "NaN",
+        "True",
+        "None",
+        str(2**63),
+        "-1",
+        "007",
+        "1_000",
+        "1e3",
+        "1; DROP",
+        '1;open("ran", "w")#',
+        " 5",
+        "\u0665",  # a digit, of another alphabet
+        "[1001]",
+        "",
+    ],
+)
+def test_what_is_no_user_id(quiet: Desk, value: str) -> None:
+    told = quiet.run("readiness", "-p", f"user_id={value}")
+    assert_refused(
+        told, "user_id is ", parameter="user_id", suggestion="It takes int [0..9223372036854775807]."
+    )
+    _nothing_ran(quiet)
+
+
+@pytest.mark.parametrize(
+    ("given", "said", "parameter", "suggestion"),
+    [
+        (["user_idd=1"], "no parameter 'user_idd'", "user_idd", "user_id"),
+        (['user_id;open("ran","w")#=1'], "no parameter 'user_id;open", None, None),
+        (["user_id=1", "user_id=1"], "user_id is given twice", "user_id", None),
+        (["user_id"], "-p 'user_id' has no value", None, "Write -p name=value."),
+        (["strategy=groupby"], "strategy is 'groupby'", "strategy", "group_by"),
+        (['keyspace="Trading"'], "is no CQL name", "keyspace", None),
+        (['view=v"; DROP KEYSPACE trading; --'], "is no CQL name", "view", None),
+        (["view=trading.v"], "is no CQL name", "view", None),
+        (["gateway_url=127.0.0.1:3001"], "is no address", "gateway_url", None),
+        ([f"keyspace={SECRET}"], "would carry a secret", "keyspace", None),
+    ],
+)
+def test_parameters_that_are_refused(
+    quiet: Desk, given: list[str], said: str, parameter: str | None, suggestion: str | None
+) -> None:
+    options = [option for assignment in given for option in ("-p", assignment)]
+    assert_refused(quiet.run("readiness", *options), said, parameter=parameter, suggestion=suggestion)
+    _nothing_ran(quiet)
+
+
+@pytest.mark.parametrize("value", ["False", "0", "None"])
+def test_text_that_is_no_bool(quiet: Desk, value: str) -> None:
+    path = quiet.folder / quiet.notebook()
+    path.write_text(path.read_text().replace("note: str = ''", "full: bool = True"))
+    assert_refused(quiet.run(str(path), "-p", f"full={value}"), "not true or false", parameter="full")
+    assert not quiet.runs.exists()
+
+
+def test_an_output_folder_is_taken_literally(quiet: Desk) -> None:
+    there = "kept/{user_id.__class__}/${HOME}/../%s"
+    told = quiet.run("readiness", "--out", there)
+    assert (told.code, told.document["status"]) == (11, "refused")
+    (run,) = (quiet.folder / there).iterdir()
+    assert run.name == told.document["run_id"]
+    assert run.resolve().parent == Path(quiet.folder / "kept/{user_id.__class__}/%s").resolve()
+
+
+def test_an_output_folder_that_cannot_be(quiet: Desk) -> None:
+    (quiet.folder / "file").write_text("")
+    told = quiet.run("readiness", "--out", "file/runs")
+    assert_refused(told, "Runs cannot be kept in", parameter="out")
+    assert "Not a directory" in told.stderr
