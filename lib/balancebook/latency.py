@@ -52,7 +52,7 @@ def median(values: Sequence[int]) -> int:
     )
 
 
-def measure_interleaved(  # noqa: PLR0913 (each is a condition of the measurement)
+def measure_interleaved(
     strategies: Mapping[str, Callable[[], object]],
     rounds: int,
     seed: int,
@@ -198,13 +198,17 @@ def sentence(name: str, baseline: str, ratio: Ratio, noise: Ratio) -> str:
 def smoke(
     run: Callable[[], object], rounds: int, clock: Callable[[], int] = time.perf_counter_ns
 ) -> pd.DataFrame:
-    """Times `run` a few times: one row with queries, median_us and max_us (int64). It supports no claim.
+    """Times `run` a few times: one row with queries (int64), median ms and max ms (text). It supports no claim.
 
     What `run` raises is raised.
     """
     times = [_timed(run, clock) for _ in range(rounds)]
-    row = (len(times), median(times) // 1000, max(times) // 1000)
-    return pd.DataFrame([row], columns=["queries", "median_us", "max_us"], dtype="int64")
+    row = (len(times), _milliseconds(median(times)), _milliseconds(max(times)))
+    return pd.DataFrame([row], columns=["queries", "median ms", "max ms"])
+
+
+def _milliseconds(nanoseconds: int) -> str:
+    return f"{nanoseconds / 1_000_000:.3f}"
 
 
 def table(compared: pd.DataFrame) -> pd.DataFrame:
@@ -212,7 +216,7 @@ def table(compared: pd.DataFrame) -> pd.DataFrame:
     interval, what it shows. Times as text with three decimals, exact to the microsecond."""
     shown = compared[["strategy", "calls"]].copy()
     for column in ("median", "p99", "max"):
-        shown[f"{column} ms"] = [f"{ns / 1_000_000:.3f}" for ns in compared[f"{column}_ns"]]
+        shown[f"{column} ms"] = [_milliseconds(ns) for ns in compared[f"{column}_ns"]]
     ratios = zip(compared["ratio"], compared["lo"], compared["hi"], strict=True)
     shown["ratio [95 %]"] = [str(Ratio(*ratio)) for ratio in ratios]
     shown["what it shows"] = compared["says"]

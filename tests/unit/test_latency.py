@@ -19,6 +19,7 @@ from balancebook.latency import (
     percentile,
     ratio_of_medians,
     sentence,
+    smoke,
 )
 
 VALUES = st.lists(st.integers(min_value=0, max_value=2**62), min_size=1, max_size=200)
@@ -205,3 +206,14 @@ NOISE = Ratio(1.0, 0.97, 1.03)
 )
 def test_the_sentence_claims_nothing_beyond_the_interval(ratio: Ratio, ending: str) -> None:
     assert sentence("b", "a", ratio, NOISE) == ending
+
+
+def test_a_smoke_test_says_median_and_maximum_and_no_more() -> None:
+    ticks = iter([0, 1_000_000, 10, 3_000_010, 20, 2_000_020])
+    table = smoke(lambda: None, 3, clock=lambda: next(ticks))
+    assert table.to_dict("records") == [{"queries": 3, "median ms": "2.000", "max ms": "3.000"}]
+
+
+def test_a_smoke_test_of_a_failing_query_fails() -> None:
+    with pytest.raises(ZeroDivisionError):
+        smoke(lambda: 1 // 0, 3)

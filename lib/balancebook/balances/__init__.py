@@ -7,7 +7,7 @@ from balancebook.balances.asset_list import AssetList, assets_of
 from balancebook.balances.people import current
 from balancebook.balances.strategies import STRATEGIES, Strategy, read, strategy_named
 from balancebook.balances.target import Target
-from balancebook.balances.timing import right_queries
+from balancebook.balances.timing import query, right_queries
 
 __all__ = [
     "STRATEGIES",
@@ -16,6 +16,7 @@ __all__ = [
     "Target",
     "assets_of",
     "current",
+    "query",
     "read",
     "right_queries",
     "strategy_named",

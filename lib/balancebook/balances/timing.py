@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from balancebook.balances.strategies import STRATEGIES, Strategy
+from balancebook.assets import Registry
+from balancebook.balances.asset_list import assets_of
+from balancebook.balances.strategies import STRATEGIES, Strategy, strategy_named
 from balancebook.balances.target import Target
 from balancebook.store.reader import Reader, Row
 
@@ -15,6 +17,21 @@ def right_queries(
     """One call a strategy, by its name. What is known to be wrong is left out: its speed means nothing."""
     right = [strategy for strategy in STRATEGIES.values() if not strategy.known_wrong]
     return {strategy.name: _call(strategy, reader, target, account, assets) for strategy in right}
+
+
+def query(
+    reader: Reader,
+    target: Target,
+    strategy: str,
+    account: object,
+    registry: Registry,
+    assets_from: str = "scan",
+) -> Callable[[], list[Row]]:
+    """One strategy's query as a call, the assets that it needs listed beforehand. Raises UsageError, StoreError."""
+    chosen = strategy_named(strategy)
+    needed = chosen.needs_assets
+    assets = assets_of(reader, target, account, assets_from, registry).assets if needed else ()
+    return _call(chosen, reader, target, account, assets)
 
 
 def _call(
