@@ -60,6 +60,12 @@ def new_node(home: Path, address: str = "127.0.0.1", **settings: Any) -> Node:
 
 
 @pytest.fixture(scope="session")
+def make_node() -> Callable[..., Node]:
+    """make_node(home, auth=..., tls=...) -> a node, not started, for several tests; killed at the end at the latest."""
+    return new_node
+
+
+@pytest.fixture(scope="session")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment by which `load_profile` and commands find the shared server; its state folder is its own."""
     state = tmp_path_factory.mktemp("state")
@@ -155,13 +161,12 @@ class Keystore:
     ca: Path
 
 
-@pytest.fixture
-def keystore(tmp_path: Path) -> Callable[..., Keystore]:
+@pytest.fixture(scope="session")
+def keystore(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Keystore]:
     """keystore("127.0.0.1") -> a fresh authority and a certificate for that address."""
 
     def make(host: str = "127.0.0.1") -> Keystore:
-        folder = tmp_path / f"tls{next(_numbers)}"
-        folder.mkdir()
+        folder = tmp_path_factory.mktemp("tls")
         authority = trustme.CA()
         issued = authority.issue_cert(host)
         key = load_pem_private_key(issued.private_key_pem.bytes(), None)

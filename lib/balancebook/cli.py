@@ -105,7 +105,7 @@ def _say(line: str) -> None:
     click.echo(line, err=True)
 
 
-class _Seconds(click.ParamType):
+class _Seconds(click.ParamType[float]):
     """A whole number of seconds; nan, inf and 1e400 are none."""
 
     name = "seconds"

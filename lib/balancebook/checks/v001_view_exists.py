@@ -24,8 +24,8 @@ def _why_not(ctx: Context) -> str:
     if ctx.keyspace not in keyspaces:
         return f"Keyspace {ctx.keyspace!r} does not exist.{did_you_mean(ctx.keyspace, keyspaces)}"
     name = ctx.profile.view
-    if read_table(ctx.reader, ctx.keyspace, name):
-        return f"{ctx.keyspace}.{name} is a table, not a materialized view."
     views = read_view_names(ctx.reader, ctx.keyspace)
     there = f" Views there: {', '.join(views)}." if views else " The keyspace has no views."
+    if read_table(ctx.reader, ctx.keyspace, name):
+        return f"{ctx.keyspace}.{name} is a table, not a materialized view.{there}"
     return f"Keyspace {ctx.keyspace!r} has no view {name!r}.{did_you_mean(name, views)}{there}"

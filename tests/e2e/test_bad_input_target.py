@@ -1,0 +1,79 @@
+"""Names of keyspaces and views: what is not there fails and is guessed at; upper case is just a name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from cassandra.cluster import Session
+
+from balancebook.demo.node import Node
+from balancebook.demo.schema import LEDGER, VIEW, create_schema
+from checking import THREE_ASSETS, WHOLE, booker
+from e2e.commands import Desk
+
+KEYSPACE = f"Trading_{os.getpid()}"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ledger(session: Session) -> Iterator[None]:
+    """A keyspace and a view that have to be quoted."""
+    create_schema(session.execute, KEYSPACE, indexes=False)
+    session.execute(
+        f'CREATE MATERIALIZED VIEW "{KEYSPACE}"."Balances" AS SELECT user_id, asset_id, seq, avail, frozen, created_at '
+        f'FROM "{KEYSPACE}".{LEDGER} WHERE user_id IS NOT NULL AND asset_id IS NOT NULL AND seq IS NOT NULL '
+        "PRIMARY KEY (user_id, asset_id, seq)"
+    )
+    booker(session, f'"{KEYSPACE}"')(
+        (THREE_ASSETS, 1, 1, 9_100 * WHOLE, 0),
+        (THREE_ASSETS, 2, 1, 10_100_000 * WHOLE, 0),
+        (THREE_ASSETS, 3, 1, 100_000 * WHOLE, 0),
+    )
+    yield
+    session.execute(f'DROP KEYSPACE "{KEYSPACE}"')
+
+
+@pytest.fixture
+def at(desk: Desk, server: Node) -> Desk:
+    """A desk with a profile of the shared server and that keyspace."""
+    desk.profile(port=server.config.cql_port, keyspace=KEYSPACE)
+    return desk
+
+
+def test_readiness_of_a_keyspace_in_the_wrong_case(at: Desk) -> None:
+    wrong = KEYSPACE.lower()
+    told = at.run("readiness", "-p", f"keyspace={wrong}")
+    assert told.code == 10
+    assert told.message("V001") == f"Keyspace '{wrong}' does not exist. Did you mean {KEYSPACE}?"
+    assert "pass" not in told.verdicts.values()
+    assert told.verdicts["V005"] == told.verdicts["Q001"] == "unknown"
+    assert "See V001." in told.message("V005")
+
+
+@pytest.mark.parametrize(
+    ("view", "said"),
+    [
+        ("user_balances_by_usr", f"Did you mean {VIEW}? Views there: Balances, {VIEW}."),
+        ("balances", "Did you mean Balances?"),
+        (LEDGER, f"{KEYSPACE}.{LEDGER} is a table, not a materialized view. Views there: Balances, {VIEW}."),
+    ],
+)
+def test_a_view_that_is_not_there(at: Desk, view: str, said: str) -> None:
+    told = at.run("mv_checks", "-p", f"view={view}")
+    assert told.code == 10
+    assert told.verdicts["V001"] == "fail"
+    assert said in told.message("V001")
+    assert "pass" not in told.verdicts.values()
+
+
+def test_names_that_have_to_be_quoted_work(at: Desk, server: Node) -> None:
+    path = at.notebook(
+        "for code in ('V001', 'V003', 'V004', 'V005'): book.check(code)",
+        f"for code in ('Q001', 'Q003'): book.check(code, strategy='group_by', user_id={THREE_ASSETS})",
+        required=("V001", "V003", "V004", "V005", "Q001", "Q003"),
+    )
+    at.profile(port=server.config.cql_port, keyspace=KEYSPACE, view="Balances")
+    told = at.run(path)
+    assert (told.code, told.verdicts) == (0, dict.fromkeys(told.verdicts, "pass")), told.document
+    assert (told.document["target"]["keyspace"], told.document["target"]["view"]) == (KEYSPACE, "Balances")
