@@ -33,7 +33,8 @@ def connect(profile: Profile, *, retry_policy: RetryPolicy | None = None) -> Ses
 
     All contact points together get about `limits.connect_timeout_s` (never less than a second each). Table metadata
     is not fetched: introspection reads system_schema where it needs to. Raises StoreError of kind unreachable,
-    timeout, auth, tls, protocol or missing (an unknown `local_dc`), SettingsError for a secret that cannot be read. Close it with `close(session)`.
+    timeout, auth, tls, protocol or missing (an unknown `local_dc`), SettingsError for a secret that cannot be read.
+    Close it with `close(session)`.
     """
     # Whatever the driver logs it also raises here, and a line on stderr makes a notebook test fail. A handler put on
     # this logger still sees all.
