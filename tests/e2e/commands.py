@@ -18,6 +18,7 @@ from balancebook.record import Record, load_record
 from ports import free_ports
 from runs.notebooks import write_notebook
 
+KEYSPACE = f"Trading_{os.getpid()}"
 SECRET = "sw0rdfish-of-the-test"
 _ASSETS = Path(demo.__file__).parent / "assets.toml"
 _OPEN = "from balancebook import notebook\nbook = notebook.open()"

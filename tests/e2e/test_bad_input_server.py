@@ -18,7 +18,7 @@ from checking import THREE_ASSETS, WHOLE, booker
 from e2e.commands import SECRET, Desk, Told
 
 KEYSPACE = "k"
-READER = {"username": "reader", "password": "env:TEST_SECRET"}
+READER: dict[str, Any] = {"username": "reader", "password": "env:TEST_SECRET"}
 # Beside opening: every read may wait for its time limit, and reads again before it says so.
 BOUND_S = 60
 RAN = "open('ran', 'w').close()"
@@ -163,7 +163,7 @@ def test_no_server_in_words(desk: Desk) -> None:
     ],
 )
 def test_a_server_that_does_not_let_one_in(
-    desk: Desk, locked: Locked, keys: dict[str, str], ca: str, code: str, said: str, remedy: str
+    desk: Desk, locked: Locked, keys: dict[str, Any], ca: str, code: str, said: str, remedy: str
 ) -> None:
     desk.env["USER_SECRET"] = "not the password"
     desk.profile(port=locked.port, keyspace=KEYSPACE, ca=getattr(locked, ca) if ca else None, **keys)

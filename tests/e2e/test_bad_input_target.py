@@ -2,43 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-
 import pytest
-from cassandra.cluster import Session
 
 from balancebook.demo.node import Node
-from balancebook.demo.schema import LEDGER, VIEW, create_schema
-from checking import THREE_ASSETS, WHOLE, booker
-from e2e.commands import Desk
-
-KEYSPACE = f"Trading_{os.getpid()}"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def ledger(session: Session) -> Iterator[None]:
-    """A keyspace and a view that have to be quoted."""
-    create_schema(session.execute, KEYSPACE, indexes=False)
-    session.execute(
-        f'CREATE MATERIALIZED VIEW "{KEYSPACE}"."Balances" AS SELECT user_id, asset_id, seq, avail, frozen, created_at '
-        f'FROM "{KEYSPACE}".{LEDGER} WHERE user_id IS NOT NULL AND asset_id IS NOT NULL AND seq IS NOT NULL '
-        "PRIMARY KEY (user_id, asset_id, seq)"
-    )
-    booker(session, f'"{KEYSPACE}"')(
-        (THREE_ASSETS, 1, 1, 9_100 * WHOLE, 0),
-        (THREE_ASSETS, 2, 1, 10_100_000 * WHOLE, 0),
-        (THREE_ASSETS, 3, 1, 100_000 * WHOLE, 0),
-    )
-    yield
-    session.execute(f'DROP KEYSPACE "{KEYSPACE}"')
-
-
-@pytest.fixture
-def at(desk: Desk, server: Node) -> Desk:
-    """A desk with a profile of the shared server and that keyspace."""
-    desk.profile(port=server.config.cql_port, keyspace=KEYSPACE)
-    return desk
+from balancebook.demo.schema import LEDGER, VIEW
+from checking import THREE_ASSETS
+from e2e.commands import KEYSPACE, Desk
 
 
 def test_readiness_of_a_keyspace_in_the_wrong_case(at: Desk) -> None:
