@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -32,6 +33,8 @@ profile_option = click.option(
 
 def main() -> NoReturn:
     """Runs the command line and exits. No traceback reaches a person, unless --debug (anywhere) asks for it."""
+    # Asked to end is asked to end: commands stop what they started, as after Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
         code = app.main(arguments, prog_name="balancebook", standalone_mode=False)
@@ -42,7 +45,7 @@ def main() -> NoReturn:
         parameter = getattr(getattr(error, "param", None), "name", None)
         code = _refuse(UsageError(error.format_message(), _usage_hint(error), parameter=parameter))
     except (click.Abort, KeyboardInterrupt):
-        code = _refuse(_Interrupted("interrupted: nothing was kept."))
+        code = _refuse(_Interrupted("interrupted."))
     except BalancebookError as error:
         code = _refuse(error)
     except BrokenPipeError:

@@ -53,7 +53,8 @@ class Secret(_Model):
             return Path(self.value).expanduser().read_text().rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(
-                f"The secret file {self.value} cannot be read: {error}.", "Check its path."
+                f"The secret file {self.value} cannot be read: {getattr(error, 'strerror', error)}.",
+                "Check its path.",
             ) from error
 
     def _from_command(self) -> str:

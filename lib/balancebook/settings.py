@@ -180,6 +180,10 @@ def _validated(name: str, table: dict[str, Any], folder: Path) -> Profile:
 
 
 def _resolve_paths(table: dict[str, Any], folder: Path) -> None:
+    """Paths are as seen from the profile file, wherever the command runs."""
+    kind, _, secret = str(table.get("password")).partition(":")
+    if kind == "file" and secret.strip():
+        table["password"] = f"file:{folder / Path(secret.strip()).expanduser()}"
     tls = table.get("tls")
     held_in = [(table, "view_definition")]
     held_in += [(tls, key) for key in ("ca", "cert", "key")] if isinstance(tls, dict) else []
@@ -203,7 +207,9 @@ def _settings_error(name: str, error: ValidationError) -> SettingsError:
             f"Profile {name!r}: unknown key {key}.", hint, parameter=key, suggestion=suggestion
         )
     return SettingsError(
-        f"Profile {name!r}: {key}: {first['msg'].removeprefix('Value error, ')}.", "Correct it in the profile.", parameter=key
+        f"Profile {name!r}: {key}: {first['msg'].removeprefix('Value error, ')}.",
+        "Correct it in the profile.",
+        parameter=key,
     )
 
 
@@ -265,7 +271,8 @@ def _read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text())
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(
-            f"{path} cannot be read: {error}.", "Check the path and its permissions."
+            f"{path} cannot be read: {getattr(error, 'strerror', error)}.",
+            "Check the path and its permissions.",
         ) from error
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path} is no valid TOML: {error}.", "Correct the line it names.") from error

@@ -47,7 +47,7 @@ def test_a_profile_that_is_wrong(desk: Desk, edit: Edit, said: str, suggestion: 
     [
         ({"password": "hunter2-plain"}, "password: a secret is given by reference"),
         ({"password": "env:NOT_SET_HERE"}, "The variable NOT_SET_HERE is not set"),
-        ({"password": "file:nowhere.txt"}, "nowhere.txt cannot be read"),
+        ({"password": "file:nowhere.txt"}, "nowhere.txt cannot be read: No such file or directory."),
         ({"password": "command:false"}, "The secret command 'false' failed"),
         ({"password": "command:'"}, "The secret command cannot be split into words: No closing quotation"),
         ({"password": "env:SHORT"}, "shorter than 4 characters"),

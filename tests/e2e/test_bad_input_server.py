@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -131,6 +133,21 @@ def test_no_server_in_words(desk: Desk) -> None:
     assert why.startswith("refused: connecting to 127.0.0.1 port ")
     assert verdict == "? unknown readiness: none of its 14 checks could be asked (exit code 11)"
     assert (desk.folder / page.strip()).is_file()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_giving_up_on_a_server_that_never_answers(desk: Desk, number: signal.Signals) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        desk.profile(port=silent.getsockname()[1])
+        process, began = desk.start("run", "readiness", "--out", "runs", "--json"), time.monotonic()
+        silent.settimeout(30)
+        connection, _ = silent.accept()
+        with connection:
+            process.send_signal(number)
+            told = desk.ended(process, began)
+    assert (told.code, told.document["error"]["code"]) == (130, "interrupted")
+    assert told.stderr.strip() == "balancebook: interrupted."
+    assert not desk.runs.exists()
 
 
 @pytest.mark.parametrize(

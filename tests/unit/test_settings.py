@@ -130,6 +130,16 @@ def test_secrets_are_read_by_reference(tmp_path: Path, monkeypatch: pytest.Monke
         assert value not in repr(profile)
 
 
+def test_a_secret_file_is_found_from_the_profile_not_from_where_one_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "below").mkdir()
+    (tmp_path / "secret").write_text("from a file\n")
+    monkeypatch.chdir(tmp_path / "below")
+    profile = load(tmp_path, PROFILE.replace("env:BALANCES_PASSWORD", "file: secret"))
+    assert profile.secrets() == ("from a file",)
+
+
 @pytest.mark.parametrize(
     "reference", ["env:NOT_SET_ANYWHERE", "file:/does/not/exist", "command:false", "command:nope"]
 )
