@@ -7,6 +7,8 @@ import shutil
 import signal
 import socket
 import ssl
+import struct
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,9 +35,19 @@ START_TIMEOUT_S = 90.0
 STOP_GRACE_S = 30.0
 _PROBE_TIMEOUT_S = 2.0
 
-# Native protocol v5: an OPTIONS request, and the opcode of the SUPPORTED that answers it (v5 spec, 4.1.3 and 4.2.4).
-_OPTIONS = bytes([5, 0, 0, 0, 5, 0, 0, 0, 0])
-_SUPPORTED = 6
+# Opcodes of the native protocol, v4 (its specification: 2.4).
+_STARTUP, _AUTHENTICATE, _OPTIONS, _SUPPORTED, _AUTH_RESPONSE, _AUTH_SUCCESS = (
+    0x01,
+    0x03,
+    0x05,
+    0x06,
+    0x0F,
+    0x10,
+)
+_HEADER = 9
+# [string map] of one pair (4.1.1), and [bytes] of a SASL PLAIN token (4.1.2).
+_CQL_VERSION = b"\0\1" + b"\0\x0bCQL_VERSION" + b"\0\x053.0.0"
+_DEFAULT_SUPERUSER = b"\0\0\0\x14" + b"\0cassandra\0cassandra"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,24 +108,39 @@ class Node:
         self.mark = spawn(argv, home / "console.log", cwd=home)
 
     def wait_ready(self, timeout_s: float = START_TIMEOUT_S) -> None:
-        """Return when CQL answers. Raises ServiceError with the end of the log if the JVM exits or the time is up."""
+        """Return when CQL answers, and with passwords when the default superuser is let in.
+
+        Raises ServiceError with the end of the log if the JVM exits or the time is up.
+        """
         if self.mark is None:
             raise ServiceError("The embedded database was not started.", "Start it: balancebook up.")
-        if wait_until(self.answers, self.mark, timeout_s):
+        if wait_until(self._lets_in if self.config.auth else self.answers, self.mark, timeout_s):
             return
         what = f"did not answer within {timeout_s:.0f} s" if self.alive else "ended while starting"
         raise ServiceError(f"The embedded database {what}. The end of its log:\n{self.log_tail()}")
 
     def answers(self, timeout_s: float = _PROBE_TIMEOUT_S) -> bool:
         """Whether the CQL port answers a request (an open port alone proves nothing: a paused server has it too)."""
+        return self._converse([(_OPTIONS, b"", _SUPPORTED)], timeout_s)
+
+    def _lets_in(self) -> bool:
+        """Whether the default superuser, whom a new node with passwords makes a moment after it answers, is let in."""
+        steps = [(_STARTUP, _CQL_VERSION, _AUTHENTICATE), (_AUTH_RESPONSE, _DEFAULT_SUPERUSER, _AUTH_SUCCESS)]
+        return self._converse(steps, _PROBE_TIMEOUT_S)
+
+    def _converse(self, steps: Sequence[tuple[int, bytes, int]], timeout_s: float) -> bool:
+        """Whether each request (opcode, body) is answered by a message of the opcode expected."""
         try:
             with socket.create_connection((self.config.address, self.config.cql_port), timeout_s) as plain:
                 channel = self._encrypted(plain) if self.config.tls else plain
-                channel.sendall(_OPTIONS)
-                answer = channel.recv(9)
+                for opcode, body, expected in steps:
+                    channel.sendall(struct.pack(">BBhBi", 4, 0, 0, opcode, len(body)) + body)
+                    answer = channel.recv(4096)
+                    if len(answer) < _HEADER or answer[4] != expected:
+                        return False
         except OSError:
             return False
-        return len(answer) == 9 and answer[4] == _SUPPORTED
+        return True
 
     def stop(self) -> None:
         """Drain and end (SIGTERM, then SIGKILL after a bound). Nothing happens if it has ended."""

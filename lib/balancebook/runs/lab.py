@@ -43,7 +43,7 @@ def lab_command(arguments: Sequence[str], *, as_root: bool) -> list[str]:
     own = [f"--ServerApp.root_dir={shipped_folder()}", "--KernelManager.transport=ipc"]
     # JupyterLab refuses root by itself; in a container there is nobody else to be.
     own += ["--allow-root"] if as_root else []
-    return [sys.executable, "-m", "jupyter", "lab", *own, *arguments]
+    return [sys.executable, "-m", "jupyterlab", *own, *arguments]
 
 
 def _require_short(folder: Path) -> None:
