@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
+
+from balancebook.demo import services
+from balancebook.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -63,3 +68,12 @@ def test_no_file_of_the_set_up_names_an_index() -> None:
     for name in ("requirements.lock", "pyproject.toml", "Makefile", "environment.yml"):
         text = (ROOT / name).read_text()
         assert not re.search(r"(?<!no-emit-)index-url|(?<!no-emit-)find-links|https?://", text), name
+
+
+def test_without_the_extra_nothing_is_started_and_the_remedy_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "starlette", None)
+    with pytest.raises(UsageError, match=r"starlette.*balancebook\[embedded\]"):
+        services.up(env={"BALANCEBOOK_STATE": str(tmp_path / "state")})
+    assert not (tmp_path / "state").exists()

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -115,6 +116,7 @@ def up(
     Several calls at once take turns. Raises UsageError for a busy port, a folder that cannot be written, a missing
     Java or missing jars; ServiceError, with the end of its log, for a process that does not come up.
     """
+    _require_extra()
     folder = make_folder(state_dir(env))
     waiting = lambda: progress("waiting for another `balancebook up` or `down`")  # noqa: E731
     with locked(folder / "services.lock", timeout_s=_UP_LOCK_S, waiting=waiting):
@@ -128,6 +130,14 @@ def up(
         ensure_loaded(load_profile("embedded", env=env), size=size, progress=progress)
         _ensure_gateway(folder, env, gateway_mode, progress)
     return status(env=env)
+
+
+def _require_extra() -> None:
+    missing = [name for name in ("jgo", "starlette", "uvicorn") if find_spec(name) is None]
+    if missing:
+        raise UsageError(
+            f"The embedded database needs {', '.join(missing)}.", "pip install 'balancebook[embedded]'."
+        )
 
 
 def down(*, database: bool = True, env: Mapping[str, str] = os.environ) -> Status:
@@ -160,6 +170,14 @@ def node_config(folder: Path, env: Mapping[str, str]) -> NodeConfig:
         storage_port=_port(env, "BALANCEBOOK_STORAGE_PORT", 17000),
         admin_port=_port(env, "BALANCEBOOK_ADMIN_PORT", 18778),
     )
+
+
+def running_node(*, env: Mapping[str, str] = os.environ) -> Node:
+    """The embedded node, running or paused. Raises UsageError if there is none: nothing else is ever damaged."""
+    node = _known_node(state_dir(env))
+    if node is None:
+        raise UsageError("The embedded database does not run.", "Start it: balancebook up.")
+    return node
 
 
 def write_server_state(folder: Path, node: Node) -> None:
