@@ -22,7 +22,7 @@ from balancebook.runs.catalogue import Entry
 from balancebook.runs.folders import RunFolder, begin_run
 from balancebook.runs.guard import Guard
 from balancebook.runs.kernel import KERNEL_NAME, Kernel
-from balancebook.runs.lazy import import_papermill
+from balancebook.runs.lazy import import_html_exporter, import_papermill
 from balancebook.runs.outcome import Outcome, judge, unknown_results
 from balancebook.runs.scrub import Scrubber
 from balancebook.runs.values import Value
@@ -150,6 +150,8 @@ def _papermill(
 
 def _import_publisher() -> None:
     from balancebook.runs import publish  # noqa: F401, PLC0415
+
+    import_html_exporter()
 
 
 def _reporter(executed: list[Any], progress: Progress | None) -> Callable[..., None]:

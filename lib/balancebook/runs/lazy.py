@@ -35,5 +35,11 @@ def import_nbformat() -> Any:
         del sys.modules[_GRAMMAR]
 
 
+def import_html_exporter() -> Any:
+    """nbconvert's exporter of HTML pages; it imports nbformat too."""
+    import_nbformat()
+    return importlib.import_module("nbconvert.exporters.html").HTMLExporter
+
+
 def _is_valid_syntax(term: str, value: str) -> bool:
     return bool(importlib.import_module(_GRAMMAR).is_valid_syntax(term, value))

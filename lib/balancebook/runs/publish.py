@@ -14,12 +14,11 @@ from urllib.parse import urlsplit
 import bleach  # type: ignore[import-untyped]
 import jinja2
 from markupsafe import Markup
-from nbconvert.exporters.html import HTMLExporter
 
 from balancebook.errors import UsageError
 from balancebook.record import Record, RecordError, load_record, write_whole
 from balancebook.runs.folders import list_runs
-from balancebook.runs.lazy import import_nbformat
+from balancebook.runs.lazy import import_html_exporter, import_nbformat
 from balancebook.verdict import Verdict
 
 INDEX_NAME = "index.html"
@@ -112,7 +111,7 @@ def _environment() -> jinja2.Environment:
 
 
 def _render_cells(nb: Any) -> str:
-    exporter: Any = HTMLExporter(  # type: ignore[no-untyped-call]
+    exporter: Any = import_html_exporter()(
         template_name="basic",
         sanitize_html=True,
         exclude_anchor_links=True,
