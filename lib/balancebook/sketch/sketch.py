@@ -1,0 +1,213 @@
+"""An invertible Bloom lookup table over the rows of a view (Goodrich, Mitzenmacher 2011; k = 3, sums for xor)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from balancebook.sketch import kernels
+from balancebook.sketch.kernels import Page, Shape, Words
+from balancebook.sketch.layout import RowLayout
+
+CELL_BYTES = 8
+_LINE = 64
+_MEANINGS = {
+    kernels.CUT_SHORT: "it ends within a row",
+    kernels.BAD_LENGTH: "a cell has a length below -1",
+    kernels.LEFT_OVER: "there are bytes after its last row",
+    kernels.TOO_NEAR: "its rows begin before byte 4",
+}
+
+
+class PageError(ValueError):
+    """A page that is not what its layout says. Some of its rows may have been folded: the sketch is spoilt."""
+
+
+class KeyWidthError(ValueError):
+    """A key cell is empty where its type has a fixed width: name the rows by their tokens (RowLayout.by_tokens)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """How many rows of a page were folded, were no row of the view (a null in its key), were newer than the cut-off."""
+
+    rows: int
+    dropped: int
+    newer: int
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """What was peeled: rows that one side alone has, as it has them.
+
+    signs: int64 (n,), 1 for the minuend's, -1 for the subtrahend's. names: uint64 (n, words), key words or (base token,
+    view token). lanes: uint64 (n, 2). complete: whether these are all; if not, they are some of them.
+    """
+
+    signs: npt.NDArray[np.int64]
+    names: Words
+    lanes: Words
+    complete: bool
+
+    def __len__(self) -> int:
+        return len(self.signs)
+
+    def __iter__(self) -> Iterator[tuple[int, tuple[int, ...], tuple[int, int]]]:
+        for sign, name, (a, b) in zip(
+            self.signs.tolist(), self.names.tolist(), self.lanes.tolist(), strict=True
+        ):
+            yield sign, tuple(name), (a, b)
+
+
+class Sketch:
+    """Sums over rows, in about `cells` cells; what it holds of n rows takes no more memory than of one.
+
+    Two sketches of equal layout names, cells and seed can be added and subtracted. Whatever order the rows come in, and
+    however they are split among pages and sketches, the sums are the same. Not safe to fold into from two threads.
+    """
+
+    def __init__(
+        self, layout: RowLayout, *, cells: int, seed: int, bucket: int = 0, buckets: int = 1
+    ) -> None:
+        self.layout, self.seed = layout, seed
+        self._shape = Shape(max(1, -(-cells // 3)), layout.words, bucket, buckets)
+        self.seeds = seeds_of(seed)
+        self._walk = layout.walk()
+        parts = 3 * self._shape.third + 3 * kernels.LEVELS * kernels.LEVEL_CELLS
+        self.cells = _aligned(parts, _padded(kernels.NAME + layout.words))
+
+    @property
+    def nbytes(self) -> int:
+        """The memory that it takes, in bytes."""
+        return self.cells.nbytes
+
+    def fold(self, body: Page, start: int, rows: int) -> Folded:
+        """Add the rows of a page that begin at `start` (at least 4) and end with it.
+
+        Raises PageError, KeyWidthError.
+        """
+        code, folded, dropped, newer = kernels.fold(
+            body, start, rows, self._walk, self.seeds, self.cells, self._shape
+        )
+        raise_for(code)
+        return Folded(folded, dropped, newer)
+
+    def merge(self, other: Sketch) -> Self:
+        """Add what the other holds."""
+        self._same_kind(other)
+        self.cells += other.cells
+        return self
+
+    def subtract(self, other: Sketch) -> Self:
+        """Take away what the other holds."""
+        self._same_kind(other)
+        self.cells -= other.cells
+        return self
+
+    def clear(self) -> None:
+        """Hold nothing."""
+        self.cells.fill(0)
+
+    def copy(self) -> Sketch:
+        """Another with the same content."""
+        twin = self.like()
+        twin.cells[:] = self.cells
+        return twin
+
+    def like(self) -> Sketch:
+        """An empty one that can be merged into this."""
+        third, _, bucket, buckets = self._shape
+        return Sketch(self.layout, cells=3 * third, seed=self.seed, bucket=bucket, buckets=buckets)
+
+    def peel(self) -> Items:
+        """The rows left in it. Uses up the main part of the cells; `estimate` stays possible."""
+        return self._peeled(0, self._shape.third)
+
+    def estimate(self) -> int:
+        """About how many rows are left in it (16 % off at one sigma), for one that does not peel. Uses up its cells."""
+        first = 3 * self._shape.third
+        for level in range(1, kernels.LEVELS + 1):
+            items = self._peeled(first, kernels.LEVEL_CELLS)
+            if items.complete:
+                return int(len(items) << (kernels.LEVEL_BITS * level))
+            first += 3 * kernels.LEVEL_CELLS
+        return 3 * kernels.LEVEL_CELLS << (kernels.LEVEL_BITS * kernels.LEVELS)
+
+    def _peeled(self, first: int, size: int) -> Items:
+        found, complete = kernels.peel(self.cells, first, size)
+        names = found[:, kernels.NAME : kernels.NAME + self.layout.words]
+        lanes = found[:, kernels.LANE_A : kernels.LANE_B + 1]
+        return Items(found[:, kernels.COUNT].view(np.int64), names, lanes, complete)
+
+    def _same_kind(self, other: Sketch) -> None:
+        mine, theirs = ((it.seed, it._shape, it.layout.keeps_key) for it in (self, other))
+        if mine != theirs:
+            raise ValueError(
+                "Only sketches of equal cells, seed, buckets and names can be added or subtracted."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class FoundRow:
+    """A row of a page: its cells as they came (None: null) and its lane, of the row or of its key."""
+
+    cells: tuple[bytes | None, ...]
+    lane: int
+
+
+class Wanted:
+    """Rows to look for in pages: by the first lane of the row itself, or of its key's bytes."""
+
+    def __init__(self, layout: RowLayout, seed: int, lanes: Iterable[int], *, by_key: bool) -> None:
+        self._walk, self._seeds, self._by_key = layout.walk(), seeds_of(seed), by_key
+        wanted = np.fromiter(lanes, np.uint64)
+        self._table = kernels.open_table(wanted, 1 << (2 * len(wanted) + 2).bit_length())
+
+    def find(self, body: Page, start: int, rows: int) -> tuple[list[FoundRow], Folded]:
+        """The page's rows that are wanted, and how many rows it has. Raises PageError."""
+        code, bounds, lanes, dropped = kernels.find(
+            body, start, rows, self._walk, self._seeds, self._table, self._by_key
+        )
+        raise_for(code)
+        data = body.tobytes() if len(bounds) else b""
+        found = [
+            FoundRow(tuple(None if end < 0 else data[at:end] for at, end in row), lane)
+            for row, lane in zip(bounds.tolist(), lanes.tolist(), strict=True)
+        ]
+        return found, Folded(rows - dropped, dropped, 0)
+
+
+def key_lane(cells: Sequence[bytes], seed: int) -> int:
+    """The lane by which `Wanted` looks for a key of these cells."""
+    parts = [len(cell).to_bytes(4, "big") + cell for cell in cells]
+    body = np.frombuffer(b"".join(parts), np.uint8)
+    return int(kernels.key_lane(body, 0, len(body), seeds_of(seed)))
+
+
+def raise_for(code: int) -> None:
+    """Raise what a kernel's code stands for, if anything."""
+    if code == kernels.KEY_WIDTH:
+        raise KeyWidthError("A cell of the view's key is empty where its type has a fixed width.")
+    if code != kernels.OK:
+        raise PageError(f"The page is not as its columns say: {_MEANINGS[code]}.")
+
+
+def seeds_of(seed: int) -> Words:
+    """The four words of a seed: two for the lanes of a row, two for those of a key."""
+    return np.random.Generator(np.random.PCG64(seed)).integers(0, 2**64, 4, np.uint64)
+
+
+def _padded(words: int) -> int:
+    """A cell of up to 8 words takes a whole cache line."""
+    return max(words, _LINE // CELL_BYTES)
+
+
+def _aligned(rows: int, words: int) -> Words:
+    """Zeros, uint64, whose first begins a cache line."""
+    spare = np.zeros(rows * words + _LINE // CELL_BYTES, np.uint64)
+    skip = -spare.ctypes.data % _LINE // CELL_BYTES
+    return spare[skip : skip + rows * words].reshape(rows, words)

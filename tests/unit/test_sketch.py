@@ -1,0 +1,334 @@
+"""The sketch against a plain Counter of rows: what differs is named, all of it, or it says that it cannot."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from balancebook.sketch.compiler import kernel_folder, writable
+from balancebook.sketch.kernels import Page
+from balancebook.sketch.layout import RowLayout, fixed_width
+from balancebook.sketch.sketch import Folded, Items, KeyWidthError, PageError, Sketch, Wanted, key_lane
+
+Cell = bytes | None
+Row = tuple[Cell, ...]
+START = 24
+
+LEDGER = RowLayout((8, 4, 8, 8, 8, 8), keys=3, base_partition=(0, 1), view_partition=(0,))
+TEXTS = RowLayout((None, 8, None), keys=2, base_partition=(1,), view_partition=(0,))
+LAYOUTS = [
+    LEDGER,
+    TEXTS,
+    RowLayout((16, 1, None), keys=2, base_partition=(1,), view_partition=(0, 1)),
+    RowLayout((4,), keys=1, base_partition=(0,), view_partition=(0,)),
+    RowLayout((None,), keys=1, base_partition=(0,), view_partition=(0,)),
+    RowLayout((2, None, None, 8), keys=1, base_partition=(0,), view_partition=(0,)),
+    RowLayout((8, 4, 8, 8), keys=3, base_partition=(0, 1), view_partition=(0,), by_token=True),
+]
+
+
+def packed(rows: Iterable[Row]) -> bytes:
+    return b"".join(
+        (-1 if cell is None else len(cell)).to_bytes(4, "big", signed=True) + (cell or b"")
+        for row in rows
+        for cell in row
+    )
+
+
+def as_page(data: bytes) -> Page:
+    return np.frombuffer(bytes(START) + data, np.uint8)
+
+
+def folded(sketch: Sketch, rows: Sequence[Row]) -> Sketch:
+    sketch.fold(as_page(packed(rows)), START, len(rows))
+    return sketch
+
+
+def new_sketch(layout: RowLayout, cells: int = 768, **options: Any) -> Sketch:
+    return Sketch(layout, cells=cells, seed=options.pop("seed", 5), **options)
+
+
+def difference(layout: RowLayout, one: Sequence[Row], other: Sequence[Row], cells: int = 768) -> Items:
+    sketch = folded(new_sketch(layout, cells), one)
+    return sketch.subtract(folded(new_sketch(layout, cells), other)).peel()
+
+
+def lanes_of(layout: RowLayout, row: Row) -> tuple[int, int]:
+    [(_, _, lanes)] = folded(new_sketch(layout), [row]).peel()
+    return lanes
+
+
+def ledger_rows(count: int) -> list[Row]:
+    chance = random.Random(11)
+    numbers = ((n // 7, n % 3, n, chance.getrandbits(40), 0, n) for n in range(count))
+    return [
+        tuple(v.to_bytes(w or 0, "big") for v, w in zip(row, LEDGER.widths, strict=True)) for row in numbers
+    ]
+
+
+@st.composite
+def sides(draw: st.DrawFn) -> tuple[RowLayout, list[Row], list[Row]]:
+    """Two lists of rows, many of them common, none twice in a list (a table has each key once)."""
+    layout = draw(st.sampled_from(LAYOUTS))
+
+    def cell(column: int, width: int | None) -> st.SearchStrategy[Cell]:
+        given_width = st.binary(max_size=20) if width is None else st.binary(min_size=width, max_size=width)
+        return given_width if column < layout.keys else st.none() | st.just(b"") | given_width
+
+    row = st.tuples(*itertools.starmap(cell, enumerate(layout.widths)))
+    rows = draw(st.lists(row, max_size=40, unique=True))
+    places = draw(
+        st.lists(st.sampled_from(["both", "both", "one", "other"]), min_size=len(rows), max_size=len(rows))
+    )
+    one = [row for row, place in zip(rows, places, strict=True) if place != "other"]
+    other = [row for row, place in zip(rows, places, strict=True) if place != "one"]
+    return layout, one, other
+
+
+@settings(max_examples=200, deadline=None)
+@given(sides())
+def test_what_is_peeled_is_what_differs(given_sides: tuple[RowLayout, list[Row], list[Row]]) -> None:
+    layout, one, other = given_sides
+    items = difference(layout, one, other)
+    assert items.complete
+    expected = Counter({(1, *lanes_of(layout, row)): 1 for row in set(one) - set(other)})
+    expected.update((-1, *lanes_of(layout, row)) for row in set(other) - set(one))
+    assert Counter((sign, *lanes) for sign, _, lanes in items) == expected
+    if layout.keeps_key:
+        keys = Counter((1, row[: layout.keys]) for row in set(one) - set(other))
+        keys.update((-1, row[: layout.keys]) for row in set(other) - set(one))
+        assert Counter((sign, tuple(layout.key_cells(name))) for sign, name, _ in items) == keys
+
+
+@settings(max_examples=100, deadline=None)
+@given(sides(), st.randoms(use_true_random=False), st.integers(1, 5))
+def test_order_and_split_do_not_matter(
+    given_sides: tuple[RowLayout, list[Row], list[Row]], chance: random.Random, parts: int
+) -> None:
+    layout, rows, _ = given_sides
+    whole = folded(new_sketch(layout), rows)
+    shuffled = chance.sample(rows, len(rows))
+    merged = new_sketch(layout)
+    for part in range(parts):
+        merged.merge(folded(merged.like(), shuffled[part::parts]))
+    assert (merged.cells == whole.cells).all()
+
+
+@pytest.mark.parametrize("layout", [LEDGER, RowLayout((8, 4, 8, 8, 8, None), 3, (0, 1), (0,))])
+def test_one_byte_changed_anywhere_is_found(layout: RowLayout) -> None:
+    rows = ledger_rows(20)
+    whole = folded(new_sketch(layout), rows)
+    for row, column in itertools.product((0, 7, 19), range(6)):
+        for byte, bit in itertools.product(range(len(rows[row][column] or b"")), (1, 128)):
+            cell = bytearray(rows[row][column] or b"")
+            cell[byte] ^= bit
+            changed = [
+                *rows[:row],
+                (*rows[row][:column], bytes(cell), *rows[row][column + 1 :]),
+                *rows[row + 1 :],
+            ]
+            items = whole.copy().subtract(folded(new_sketch(layout), changed)).peel()
+            assert items.complete
+            assert sorted(items.signs.tolist()) == [-1, 1]
+
+
+def test_null_empty_and_zero_and_where_a_cell_ends_are_told_apart() -> None:
+    layout = RowLayout((1, None, None), keys=1, base_partition=(0,), view_partition=(0,))
+    texts: list[Cell] = [None, b"", b"\0", b"\0\0", b"a", b"ab"]
+    rows: list[Row] = [(b"k", one, other) for one in texts for other in texts]
+    assert len({lanes_of(layout, row) for row in rows}) == len(rows)
+
+
+def test_a_row_counted_twice_is_found() -> None:
+    rows = ledger_rows(500)
+    items = difference(LEDGER, rows, [*rows, rows[3]])
+    assert (items.signs.tolist(), items.complete) == ([-1], True)
+    twice = difference(LEDGER, [*rows, *rows], rows)
+    assert len(twice) == 500 or not twice.complete
+
+
+@pytest.mark.parametrize("cells", [768, 9, 3])
+def test_more_than_it_can_hold_is_noticed(cells: int) -> None:
+    rows = ledger_rows(4000)
+    assert difference(LEDGER, rows, rows[cells // 3 :], cells).complete or cells < 768
+    for left in (cells + 1, 2 * cells, 10 * cells, 4000):
+        assert not difference(LEDGER, rows, rows[left:], cells).complete
+
+
+@pytest.mark.parametrize("left", [1000, 4000])
+def test_how_many_there_are_is_estimated(left: int) -> None:
+    rows = ledger_rows(5000)
+    sketch = folded(new_sketch(LEDGER, 30), rows).subtract(folded(new_sketch(LEDGER, 30), rows[left:]))
+    assert not sketch.peel().complete
+    assert left / 2 < sketch.estimate() < left * 2
+
+
+def test_a_row_with_a_null_in_its_key_is_no_row_of_the_view() -> None:
+    rows = ledger_rows(6)
+    derived = rows[:2] + rows[3:]
+    rows[2] = (rows[2][0], None, *rows[2][2:])
+    sketch = new_sketch(LEDGER)
+    assert sketch.fold(as_page(packed(rows)), START, 6) == Folded(rows=5, dropped=1, newer=0)
+    assert (sketch.cells == folded(new_sketch(LEDGER), derived).cells).all()
+
+
+def test_rows_newer_than_the_cut_off_are_left_out() -> None:
+    layout = RowLayout((4, 8), 1, (0,), (0,), cutoff=(1, -5))
+    times = (-6, -5, -4, 0, 2**62, -(2**63))
+    values: list[Cell] = [*(n.to_bytes(8, "big", signed=True) for n in times), None, b""]
+    rows: list[Row] = [(bytes([0, 0, 0, n]), value) for n, value in enumerate(values)]
+    sketch = new_sketch(layout)
+    # What has no time is kept: it is not newer.
+    assert sketch.fold(as_page(packed(rows)), START, len(rows)) == Folded(rows=5, dropped=0, newer=3)
+    kept = Counter(layout.key_cells(name)[0][3] for _, name, _ in sketch.peel())
+    assert kept == Counter([0, 1, 5, 6, 7])
+
+
+def test_the_buckets_share_the_rows_out_by_key() -> None:
+    rows = ledger_rows(300)
+    changed: list[Row] = [(*row[:5], b"12345678") for row in rows]
+    seen: list[tuple[bytes, ...]] = []
+    for bucket in range(4):
+        sketch = folded(new_sketch(LEDGER, bucket=bucket, buckets=4), rows)
+        items = sketch.subtract(folded(sketch.like(), changed)).peel()
+        assert items.complete
+        keys = [(sign, tuple(LEDGER.key_cells(name))) for sign, name, _ in items]
+        assert {key for sign, key in keys if sign > 0} == {key for sign, key in keys if sign < 0}
+        assert 40 < len(keys) / 2 < 110
+        seen += [key for sign, key in keys if sign > 0]
+    assert Counter(seen) == Counter(row[:3] for row in rows)
+
+
+@settings(max_examples=100, deadline=None)
+@given(sides(), st.data())
+def test_a_page_that_is_not_as_it_says_is_refused(
+    given_sides: tuple[RowLayout, list[Row], list[Row]], data: st.DataObject
+) -> None:
+    layout, rows, _ = given_sides
+    if not rows:
+        return
+    whole = packed(rows)
+    cut = data.draw(st.integers(0, len(whole) - 1))
+    with pytest.raises(PageError):
+        new_sketch(layout).fold(as_page(whole[:cut]), START, len(rows))
+    with pytest.raises(PageError):
+        new_sketch(layout).fold(as_page(whole + b"\0"), START, len(rows))
+    with pytest.raises(PageError):
+        new_sketch(layout).fold(as_page(whole), START, len(rows) - 1)
+    with pytest.raises(PageError):
+        Wanted(layout, 5, [1], by_key=False).find(as_page(whole[:cut]), START, len(rows))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(LAYOUTS), st.binary(max_size=200), st.integers(0, 50))
+def test_any_bytes_at_all_are_read_within_their_bounds(layout: RowLayout, data: bytes, rows: int) -> None:
+    try:
+        found = new_sketch(layout).fold(as_page(data), START, rows)
+    except (PageError, KeyWidthError):
+        return
+    assert found.rows + found.dropped == rows
+
+
+@pytest.mark.parametrize("length", [b"\xff\xff\xff\xfe", b"\x80\0\0\0", b"\x7f\xff\xff\xff"])
+def test_a_length_that_cannot_be_is_refused(length: bytes) -> None:
+    with pytest.raises(PageError):
+        new_sketch(TEXTS).fold(as_page(length + packed(ledger_rows(3))), START, 1)
+
+
+def test_an_empty_key_cell_of_fixed_width_asks_for_tokens() -> None:
+    row: Row = (b"", *ledger_rows(1)[0][1:])
+    with pytest.raises(KeyWidthError):
+        folded(new_sketch(LEDGER), [row])
+    items = folded(new_sketch(LEDGER.by_tokens()), [row]).peel()
+    # The view's partition key is empty, so its token is the lowest.
+    assert [name[1] for _, name, _ in items] == [2**63]
+
+
+def test_sketches_of_another_kind_are_not_added() -> None:
+    for other in (
+        new_sketch(LEDGER, 900),
+        new_sketch(LEDGER, seed=6),
+        new_sketch(LEDGER.by_tokens()),
+        new_sketch(LEDGER, bucket=1, buckets=2),
+    ):
+        with pytest.raises(ValueError, match="equal cells"):
+            new_sketch(LEDGER).merge(other)
+
+
+@settings(max_examples=100, deadline=None)
+@given(sides(), st.booleans(), st.data())
+def test_wanted_rows_are_found(
+    given_sides: tuple[RowLayout, list[Row], list[Row]], by_key: bool, data: st.DataObject
+) -> None:
+    layout, rows, _ = given_sides
+    chosen = data.draw(st.lists(st.sampled_from(rows), unique=True)) if rows else []
+    keys = {row[: layout.keys] for row in chosen}
+    lanes = (
+        [key_lane([c or b"" for c in key], 5) for key in keys]
+        if by_key
+        else [lanes_of(layout, r)[0] for r in chosen]
+    )
+    found, page = Wanted(layout, 5, lanes, by_key=by_key).find(as_page(packed(rows)), START, len(rows))
+    assert page == Folded(len(rows), 0, 0)
+    expected = [row for row in rows if row[: layout.keys] in keys] if by_key else chosen
+    assert Counter(row.cells for row in found) == Counter(expected)
+    assert {row.lane for row in found} == set(lanes)
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"keys": 0}, "key columns"),
+        ({"keys": 3}, "key columns"),
+        ({"view_partition": (1,)}, "partition key"),
+        ({"base_partition": ()}, "partition key"),
+        ({"cutoff": (1, 0)}, "cut-off"),
+    ],
+)
+def test_a_layout_that_makes_no_sense_is_refused(settings: dict[str, Any], reason: str) -> None:
+    sound: dict[str, Any] = {"widths": (8, None), "keys": 1, "base_partition": (0,), "view_partition": (0,)}
+    RowLayout(**sound)
+    with pytest.raises(ValueError, match=reason):
+        RowLayout(**sound | settings)
+
+
+def test_widths() -> None:
+    assert [fixed_width(name) for name in ("bigint", "uuid", "boolean", "text", "frozen<list<int>>")] == [
+        8,
+        16,
+        1,
+        None,
+        None,
+    ]
+
+
+def test_kernels_are_kept_where_files_can_be_made(tmp_path: Path) -> None:
+    folder = kernel_folder({"BALANCEBOOK_CACHE": str(tmp_path)})
+    assert folder.is_relative_to(tmp_path)
+    assert writable(folder)
+    assert kernel_folder({"NUMBA_CACHE_DIR": str(tmp_path)}) == tmp_path
+    (tmp_path / "file").write_text("")
+    assert not writable(kernel_folder({"BALANCEBOOK_CACHE": str(tmp_path / "file")}))
+
+
+def test_without_a_place_to_keep_kernels_they_still_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    code = "from balancebook.sketch.compiler import kernel\nassert kernel(lambda x: x + 1)(1) == 2\n"
+    environment = {"BALANCEBOOK_CACHE": str(tmp_path / "file")}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)  # noqa: S603
+
+
+def test_the_command_line_does_not_load_numba() -> None:
+    code = "import sys, balancebook.cli; sys.exit('numba' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603
