@@ -24,7 +24,6 @@ def test_readiness_of_a_keyspace_in_the_wrong_case(at: Desk) -> None:
     ("view", "said"),
     [
         ("user_balances_by_usr", f"Did you mean {VIEW}? Views there: Balances, {VIEW}."),
-        ("balances", "Did you mean Balances?"),
         (LEDGER, f"{KEYSPACE}.{LEDGER} is a table, not a materialized view. Views there: Balances, {VIEW}."),
     ],
 )

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
-from balancebook.record import Record, RunError, Target
+from balancebook.record import Record, Target
 from balancebook.runs import catalogue
-from balancebook.runs.execute import Job, Progress, refused_run, run_notebook
 from balancebook.runs.parameters import parse_assignments
 from balancebook.runs.scrub import Scrubber
 from balancebook.runs.values import Value
 from balancebook.settings import Profile, find_config, load_profile, retarget, state_dir
-from balancebook.store.errors import StoreError
-from balancebook.store.reader import Reader, open_reader
-from balancebook.store.schema import quote
 from balancebook.verdict import MARKS
 
 # Parameters of these names, in any notebook, choose its target.
@@ -42,6 +37,9 @@ def run(
     scrubber = Scrubber(profile.secrets())
     parameters = parse_assignments(assignments, entry.parameters, scrubber)
     profile = _retargeted(profile, parameters)
+    # Only now: what was mistyped is said at once, without waiting for the driver and Jupyter to be imported.
+    from balancebook.runs.opened import Job, run_opened  # noqa: PLC0415
+
     job = Job(
         entry=entry,
         parameters=parameters,
@@ -52,7 +50,7 @@ def run(
         env=kernel_environment(profile),
         scrubber=scrubber,
     )
-    record = _run_opened(job, profile, progress)
+    record = run_opened(job, profile, progress)
     return record, job.out_root / record.run_id
 
 
@@ -66,42 +64,6 @@ def kernel_environment(profile: Profile) -> dict[str, str]:
     config = find_config()
     env = {"BALANCEBOOK_PROFILE": profile.name, "BALANCEBOOK_STATE": os.fspath(state_dir())}
     return env | ({"BALANCEBOOK_CONFIG": os.fspath(config)} if config else {})
-
-
-def _run_opened(job: Job, profile: Profile, progress: Callable[[str], None]) -> Record:
-    try:
-        with open_reader(profile) as reader:
-            server = reader.server
-            _require_readable(reader, profile)
-    except StoreError as error:
-        return refused_run(job, RunError(code=error.kind, message=error.message, remedy=error.remedy))
-    target = job.target.model_copy(update={"cluster": server.cluster_name})
-    job = replace(job, target=target, versions={server.product: server.version})
-    return run_notebook(job, _by_heading(progress))
-
-
-def _by_heading(progress: Callable[[str], None]) -> Progress:
-    """Report each question once, when its first cell begins."""
-    seen: set[str] = set()
-
-    def report(done: int, total: int, heading: str) -> None:
-        if heading not in seen:
-            progress(f"  {100 * done // total:3} %  {heading}")
-        seen.add(heading)
-
-    return report
-
-
-def _require_readable(reader: Reader, profile: Profile) -> None:
-    """Read one row of the view, so that a missing GRANT shows before a kernel starts.
-
-    A view that is missing is no obstacle: whether it is there is what V001 asks. Raises StoreError.
-    """
-    try:
-        reader.rows(f"SELECT * FROM {quote(profile.keyspace)}.{quote(profile.view)} LIMIT 1")
-    except StoreError as error:
-        if error.kind != "missing":
-            raise
 
 
 def summary(record: Record, folder: Path) -> str:

@@ -1,0 +1,52 @@
+"""A run on a database that can be opened; else a record that says why not, in which every check is unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from balancebook.record import Record, RunError
+from balancebook.runs.execute import Job, Progress, refused_run, run_notebook
+from balancebook.settings import Profile
+from balancebook.store.errors import StoreError
+from balancebook.store.reader import Reader, open_reader
+from balancebook.store.schema import quote
+
+__all__ = ["Job", "run_opened"]
+
+
+def run_opened(job: Job, profile: Profile, progress: Callable[[str], None]) -> Record:
+    """The record of the run, or of its refusal if the database cannot be opened and read; no kernel starts then."""
+    try:
+        with open_reader(profile) as reader:
+            server = reader.server
+            _require_readable(reader, profile)
+    except StoreError as error:
+        return refused_run(job, RunError(code=error.kind, message=error.message, remedy=error.remedy))
+    target = job.target.model_copy(update={"cluster": server.cluster_name})
+    job = replace(job, target=target, versions={server.product: server.version})
+    return run_notebook(job, _by_heading(progress))
+
+
+def _by_heading(progress: Callable[[str], None]) -> Progress:
+    """Report each question once, when its first cell begins."""
+    seen: set[str] = set()
+
+    def report(done: int, total: int, heading: str) -> None:
+        if heading not in seen:
+            progress(f"  {100 * done // total:3} %  {heading}")
+        seen.add(heading)
+
+    return report
+
+
+def _require_readable(reader: Reader, profile: Profile) -> None:
+    """Read one row of the view, so that a missing GRANT shows before a kernel starts.
+
+    A view that is missing is no obstacle: whether it is there is what V001 asks. Raises StoreError.
+    """
+    try:
+        reader.rows(f"SELECT * FROM {quote(profile.keyspace)}.{quote(profile.view)} LIMIT 1")
+    except StoreError as error:
+        if error.kind != "missing":
+            raise
