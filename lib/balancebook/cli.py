@@ -251,6 +251,22 @@ def doctor(profile_name: str | None, as_json: bool) -> ExitCode:
     return report.exit_code
 
 
+@app.command(epilog=_EXIT_CODES, short_help="Make and undo real inconsistencies (embedded database only).")
+@click.argument("what", metavar="list|KIND|undo|status")
+@click.option("--rows", type=click.IntRange(1, 100_000), help="How many rows (default: 10).")
+@click.option("--seed", type=click.IntRange(0), help="Which rows: the same seed, the same rows (default: 1).")
+@click.option("--user", type=int, help="Only rows of this account.")
+@click.option("--force", is_flag=True, help="With undo: even if rows were written since, which are lost.")
+@profile_option
+@as_json
+def fault(what: str, profile_name: str | None, as_json: bool, force: bool, **options: int | None) -> None:
+    """Make a fault of some KIND in the demo exchange's view, or undo it. One at a time; `list` names the kinds."""
+    from balancebook.demo.faults.terminal import run_fault  # noqa: PLC0415
+
+    told = run_fault(what, profile_name, options=options, force=force, progress=_say)
+    click.echo(json.dumps(told.document) if as_json else told.text)
+
+
 @app.group(epilog=_EXIT_CODES)
 def view() -> None:
     """The view's definition under version control."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -55,10 +55,11 @@ class Admin:
         """Remove all rows of a table, or of a view, which CQL refuses to truncate."""
         self._exec(_STORAGE, "truncate(java.lang.String,java.lang.String)", keyspace, table)
 
-    def snapshot(self, tag: str, keyspace: str) -> None:
-        """Snapshot every table and view of a keyspace under `tag`, flushing first."""
+    def snapshot(self, tag: str, keyspace: str, tables: Sequence[str] = ()) -> None:
+        """Snapshot these tables and views of a keyspace, by default all, under `tag`, flushing first."""
         signature = "takeSnapshot(java.lang.String,java.util.Map,[Ljava.lang.String;)"
-        self._exec(_STORAGE, signature, tag, {}, [keyspace])
+        named = [f"{keyspace}.{table}" for table in tables]
+        self._exec(_STORAGE, signature, tag, {}, named or [keyspace])
 
     def clear_snapshot(self, tag: str, keyspace: str) -> None:
         """Remove a snapshot; nothing happens if there is none."""
@@ -68,6 +69,14 @@ class Admin:
     def stop_view_build(self) -> None:
         """Stop every running view build. Its status stays STARTED; a restart or an ALTER of the base resumes it."""
         self._exec(_COMPACTIONS, "stopCompaction(java.lang.String)", "VIEW_BUILD")
+
+    def writes(self, keyspace: str, table: str) -> int:
+        """How many writes the table has taken since the node started; imports and truncations are none."""
+        bean = f"org.apache.cassandra.metrics:type=Table,keyspace={keyspace},scope={table},name=WriteLatency"
+        found = self._ask(
+            {"type": "read", "mbean": bean, "attribute": "Count"}, f"writes of {keyspace}.{table}"
+        )
+        return int(found)
 
     def data_paths(self, keyspace: str, table: str) -> list[Path]:
         """The folders in which the node keeps the SSTables of a table or view."""

@@ -1,4 +1,4 @@
-"""Real inconsistencies between a base table and its view, on a database that the demo started.
+"""The primitive of all faults: cells that reach a table, or a view, past the view's update.
 
 The servers refuse direct writes to a view, and a write to the base updates the view. Both are passed by writing the
 wanted cells into a scratch table of the same layout, flushing it, and importing its SSTables into the target.
@@ -18,6 +18,7 @@ from balancebook.store.names import quote
 
 Execute = Callable[..., Any]
 Key = Mapping[str, int]
+Statement = tuple[str, Sequence[Any]]
 
 _SCRATCH = "balancebook_scratch"
 _numbers = itertools.count()
@@ -33,11 +34,11 @@ class Injector:
 
     def lost(self, *keys: Key) -> None:
         """Delete rows in the view only: the base derives them, the view has them not (and holds a tombstone)."""
-        self.import_cells(VIEW, [_delete(key) for key in keys])
+        self.import_cells(VIEW, [delete(key) for key in keys])
 
     def orphan(self, *rows: Key) -> None:
         """Write rows in the view only, which the base does not derive."""
-        self.import_cells(VIEW, [_insert(row) for row in rows])
+        self.import_cells(VIEW, [insert(row) for row in rows])
 
     def mismatch(self, *rows: Key) -> None:
         """Write cells of existing rows in the view only. Each row gives its key and the cells that shall differ."""
@@ -45,13 +46,13 @@ class Injector:
 
     def never_arrived(self, *rows: Key) -> None:
         """Write rows in the base only, past the view: LOST as after a lost view update, without a tombstone."""
-        self.import_cells(LEDGER, [_insert(row) for row in rows])
+        self.import_cells(LEDGER, [insert(row) for row in rows])
 
     def base_lost(self, *keys: Key) -> None:
         """Delete rows in the base only: the view's rows are left as orphans."""
-        self.import_cells(LEDGER, [_delete(key) for key in keys])
+        self.import_cells(LEDGER, [delete(key) for key in keys])
 
-    def import_cells(self, table: str, statements: Iterable[tuple[str, Sequence[Any]]]) -> None:
+    def import_cells(self, table: str, statements: Iterable[Statement]) -> None:
         """Run statements on a scratch table with the layout of `table` (or view), and import its cells there.
 
         A statement names its table {table} and its values %s. What it writes counts from its own write time: give
@@ -60,7 +61,7 @@ class Injector:
         execute = self._execute
         execute(
             f"CREATE KEYSPACE IF NOT EXISTS {_SCRATCH} "
-            "WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}"
+            "WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1} AND durable_writes = false"
         )
         name = f"cells_{os.getpid()}_{next(_numbers)}"
         scratch = f"{_SCRATCH}.{name}"
@@ -92,11 +93,32 @@ class Injector:
         return f"({cells}, PRIMARY KEY ({key}))" + (f" WITH CLUSTERING ORDER BY ({order})" if order else "")
 
 
-def _insert(row: Mapping[str, Any]) -> tuple[str, Sequence[Any]]:
+def insert(row: Mapping[str, Any], written_at: int | None = None) -> Statement:
+    """INSERT of a row; `written_at` is its write time in microseconds, else the server's now."""
     names, places = ", ".join(map(quote, row)), ", ".join(["%s"] * len(row))
-    return f"INSERT INTO {{table}} ({names}) VALUES ({places})", list(row.values())
+    using, at = _using(written_at)
+    return f"INSERT INTO {{table}} ({names}) VALUES ({places}){using}", [*row.values(), *at]
 
 
-def _delete(key: Mapping[str, Any]) -> tuple[str, Sequence[Any]]:
-    where = " AND ".join(f"{quote(name)} = %s" for name in key)
-    return f"DELETE FROM {{table}} WHERE {where}", list(key.values())
+def update(key: Mapping[str, Any], cells: Mapping[str, Any], written_at: int | None = None) -> Statement:
+    """UPDATE of some cells of a row."""
+    changed = ", ".join(f"{quote(name)} = %s" for name in cells)
+    using, at = _using(written_at)
+    return f"UPDATE {{table}}{using} SET {changed} WHERE {_where(key)}", [*at, *cells.values(), *key.values()]
+
+
+def delete(
+    key: Mapping[str, Any], written_at: int | None = None, *, columns: Sequence[str] = ()
+) -> Statement:
+    """DELETE of a row, or of some columns of it."""
+    names = "".join(f" {name}" for name in [", ".join(map(quote, columns))] if name)
+    using, at = _using(written_at)
+    return f"DELETE{names} FROM {{table}}{using} WHERE {_where(key)}", [*at, *key.values()]
+
+
+def _using(written_at: int | None) -> tuple[str, list[int]]:
+    return ("", []) if written_at is None else (" USING TIMESTAMP %s", [written_at])
+
+
+def _where(key: Mapping[str, Any]) -> str:
+    return " AND ".join(f"{quote(name)} = %s" for name in key)

@@ -1,0 +1,77 @@
+"""A view that is still being built, or whose build was stopped: by dropping it and creating it anew."""
+
+from __future__ import annotations
+
+import time
+
+from balancebook.demo.faults.kinds import FaultError
+from balancebook.demo.faults.target import Target
+from balancebook.store.health import ViewHealth, view_health
+
+_BEGIN_S = 20.0
+_STOP_AT_PERCENT = 5.0
+_POLL_S = 0.005
+
+
+def rebuild(target: Target) -> None:
+    """Drop the view and create it anew; returns while its build is under way. FaultError if it is over by then."""
+    _recreate(target)
+    if _begun(target).state != "building":
+        raise _too_few(target)
+
+
+def stop_build(target: Target) -> None:
+    """Drop the view, create it anew, and stop its build in the middle. FaultError if it is over each time."""
+    for least in (_STOP_AT_PERCENT, 0.0):
+        _recreate(target)
+        _wait_for(target, least)
+        target.admin.stop_view_build()
+        if _stopped(target):
+            return
+    raise _too_few(target)
+
+
+def _recreate(target: Target) -> None:
+    view = target.view
+    # The server's own text has every option of the view, where our to_cql has none.
+    [row] = target.execute(f"DESCRIBE MATERIALIZED VIEW {view.cql_name}")
+    target.execute(f"DROP MATERIALIZED VIEW {view.cql_name}")
+    target.execute(row[-1])
+
+
+def _health(target: Target) -> ViewHealth:
+    return view_health(target.reader, target.keyspace, target.view.name)
+
+
+def _begun(target: Target) -> ViewHealth:
+    """The first state in which the server says that it has begun, or is done."""
+    deadline = time.monotonic() + _BEGIN_S
+    while time.monotonic() < deadline:
+        health = _health(target)
+        if health.state == "healthy" or any(node.status == "STARTED" for node in health.nodes):
+            return health
+        time.sleep(_POLL_S)
+    raise FaultError(f"The build of {target.view.cql_name} did not begin within {_BEGIN_S:.0f} s.")
+
+
+def _wait_for(target: Target, least: float) -> None:
+    while (health := _begun(target)).state == "building" and (health.percent or 0.0) < least:
+        time.sleep(_POLL_S)
+
+
+def _stopped(target: Target) -> bool:
+    deadline = time.monotonic() + _BEGIN_S
+    while time.monotonic() < deadline:
+        health = _health(target)
+        if health.state == "healthy":
+            return False
+        if any(node.running is False for node in health.nodes):
+            return True
+    raise FaultError(f"The build of {target.view.cql_name} does not stop.")
+
+
+def _too_few(target: Target) -> FaultError:
+    return FaultError(
+        f"The build of {target.view.cql_name} was over before it could be caught.",
+        "The base has too few rows.",
+    )
