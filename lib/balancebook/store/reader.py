@@ -68,6 +68,7 @@ class Reader:
         self._session = session
         self._prepared: dict[str, PreparedStatement] = {}
         self._lock = threading.Lock()
+        self._raw: Session | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -90,8 +91,8 @@ class Reader:
         timeout_s: float | None = None,
     ) -> list[Row]:
         """All rows of a SELECT, as tuples in the order of its columns. `consistency` by name, else LOCAL_ONE."""
-        bound = self._bind(cql, params, consistency)
-        what = _doing(cql)
+        bound = self.bind(cql, params, consistency)
+        what = doing(cql)
         return Pending(self, self.send(bound, timeout_s=timeout_s), bound, what).rows()
 
     def frame(self, cql: str, params: Sequence[object] = ()) -> pd.DataFrame:
@@ -99,8 +100,8 @@ class Reader:
         # pandas takes 0.3 s to import, which a command that only opens the database need not wait for.
         from balancebook.store.frames import to_frame  # noqa: PLC0415
 
-        bound = self._bind(cql, params, None)
-        what = _doing(cql)
+        bound = self.bind(cql, params, None)
+        what = doing(cql)
         result = self.wait(self.send(bound), what)
         names, types = result.column_names, result.column_types
         rows = list(result.current_rows)
@@ -111,9 +112,9 @@ class Reader:
 
     def pages(self, cql: str, params: Sequence[object] = (), *, page_size: int = 5000) -> Iterator[list[Row]]:
         """The rows of a SELECT page by page, `page_size` rows each at the most; only one page is held."""
-        bound = self._bind(cql, params, None)
+        bound = self.bind(cql, params, None)
         bound.fetch_size = page_size
-        what, state = _doing(cql), None
+        what, state = doing(cql), None
         while True:
             result = self.wait(self.send(bound, state), what)
             yield list(result.current_rows)
@@ -123,12 +124,12 @@ class Reader:
 
     def execute_async(self, cql: str, params: Sequence[object] = ()) -> Pending:
         """Send a SELECT and return at once; `.rows()` of the answer waits."""
-        bound = self._bind(cql, params, None)
-        return Pending(self, self.send(bound), bound, _doing(cql))
+        bound = self.bind(cql, params, None)
+        return Pending(self, self.send(bound), bound, doing(cql))
 
     def rows_on(self, host: Host, cql: str, params: Sequence[object] = ()) -> list[Row]:
         """As rows(), every page asked of `host` itself: for the tables that each node keeps for itself."""
-        bound, what, state = self._bind(cql, params, None), f"{_doing(cql)} on {host.address}", None
+        bound, what, state = self.bind(cql, params, None), f"{doing(cql)} on {host.address}", None
         rows: list[Row] = []
         while True:
             result = self.wait(self.send(bound, state, on=self._driver_host(host)), what)
@@ -171,10 +172,12 @@ class Reader:
         *,
         timeout_s: float | None = None,
         on: Any = None,
+        raw: bool = False,
     ) -> ResponseFuture:
-        """Start one page of a statement that passed the gate."""
+        """Start one page of a statement that passed the gate. `raw`: the answer is a RawPage (see store.raw)."""
         limit = timeout_s or self.profile.limits.request_timeout_s
-        return self._session.execute_async(bound, timeout=limit, paging_state=state, host=on)
+        session = self._raw_session() if raw else self._session
+        return session.execute_async(bound, timeout=limit, paging_state=state, host=on)
 
     def wait(self, future: ResponseFuture, what: str) -> ResultSet:
         """One page's answer. Raises StoreError."""
@@ -183,19 +186,35 @@ class Reader:
         except Exception as error:
             raise self._told(error, what) from error
 
-    def _bind(self, cql: str, params: Sequence[object], consistency: str | None) -> BoundStatement:
+    def bind(
+        self, cql: str, params: Sequence[object], consistency: str | None = None, *, serialized: bool = False
+    ) -> BoundStatement:
+        """The statement, prepared once, with its parameters; `serialized` ones are bytes already. Raises StoreError."""
         prepared = self._prepare(cql)
+        bound = BoundStatement(prepared)
         try:
-            bound = prepared.bind(list(params))
+            if serialized:
+                bound.values = list(params)
+            else:
+                bound.bind(list(params))
         except (TypeError, ValueError, OverflowError) as error:
             raise StoreError(
                 "protocol",
-                f"{_doing(cql)}: a parameter does not fit: {error}.",
+                f"{doing(cql)}: a parameter does not fit: {error}.",
                 "Give values of the columns' types.",
             ) from error
         if consistency is not None:
             bound.consistency_level = ConsistencyLevel.name_to_value[consistency]
         return bound
+
+    def _raw_session(self) -> Session:
+        with self._lock:
+            if self._raw is None:
+                # numpy takes 0.1 s to import, which a command that scans nothing need not wait for.
+                from balancebook.store.raw import open_raw_session  # noqa: PLC0415
+
+                self._raw = open_raw_session(self._session)
+            return self._raw
 
     def _prepare(self, cql: str) -> PreparedStatement:
         require_select(cql)
@@ -205,7 +224,7 @@ class Reader:
         try:
             prepared = self._session.prepare(cql)
         except Exception as error:
-            raise self._told(error, _doing(cql)) from error
+            raise self._told(error, doing(cql)) from error
         with self._lock:
             return self._prepared.setdefault(cql, prepared)
 
@@ -230,7 +249,7 @@ def open_reader(profile: Profile) -> Reader:
     return Reader(profile, connect(profile))
 
 
-def _doing(cql: str) -> str:
+def doing(cql: str) -> str:
     """What a statement reads, for messages: the table after FROM."""
     words = cql.replace('"', "").split()
     tables = [after for word, after in pairwise(words) if word.upper() == "FROM"]
