@@ -200,6 +200,27 @@ def run(
     return record.exit_code
 
 
+@app.command(epilog=_EXIT_CODES, short_help="Compare a materialized view with its base table.")
+@click.argument("target", metavar="KEYSPACE.VIEW")
+@profile_option
+@click.option(
+    "--samples",
+    type=click.IntRange(0, 1_000_000),
+    default=1000,
+    help="How many differences to list, worst first (default: 1000); counts are always exact.",
+)
+@as_json
+def reconcile(target: str, profile_name: str | None, samples: int, as_json: bool) -> ExitCode:
+    """Compare a materialized view with its base table, row by row, and name the rows that differ."""
+    from balancebook.runs import reconcile_command  # noqa: PLC0415
+
+    done = reconcile_command.reconcile(target, profile_name=profile_name, samples=samples, progress=_say)
+    for note in done.notes:
+        _say(note)
+    click.echo(json.dumps(done.document, ensure_ascii=False) if as_json else done.text)
+    return done.exit_code
+
+
 @app.command(epilog=_EXIT_CODES, short_help="Run every notebook and runbook on the embedded exchange.")
 @as_json
 def demo(as_json: bool) -> ExitCode:

@@ -106,8 +106,7 @@ class Record(_Model):
 
     def to_json(self) -> str:
         """One JSON document, indented, ending in a newline; the same record always gives the same text."""
-        document = self.model_dump(mode="json")
-        return json.dumps(document, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+        return to_json_text(self.model_dump(mode="json"))
 
     def save(self, folder: Path) -> Path:
         """Write record.json into `folder`, whole or not at all; returns its path. Raises OSError."""
@@ -127,6 +126,11 @@ def load_record(path: Path) -> Record:
         first = error.errors(include_input=False, include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
         raise RecordError(f"{path} is no record: {key}: {first['msg']}.", "Was it edited by hand?") from error
+
+
+def to_json_text(document: Any) -> str:
+    """A document as the files of a run hold it: indented by one, ending in a newline. Raises ValueError for NaN."""
+    return json.dumps(document, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from balancebook.checks.base import SAMPLE_LIMIT, Finding, check, failed, passed, unknown
+from balancebook.checks.base import SAMPLE_LIMIT, Finding, check
 from balancebook.checks.context import Context
-from balancebook.reconcile.kinds import FAULTS, Kind
 from balancebook.reconcile.naive import NaiveReport, read_and_compare
 from balancebook.verdict import Json, Verdict
 
@@ -33,23 +32,7 @@ def judge_report(report: NaiveReport) -> Finding:
     counts = {"base": report.rows_base, "view": report.rows_view}
     counts |= {kind.value: count for kind, count in report.counts.items()}
     samples = [_sample(report, number) for number in range(len(report.samples))]
-    if report.verdict is Verdict.FAIL:
-        return failed(f"{_found(report, sorted(FAULTS))}.", counts=counts, samples=samples)
-    if not report.complete:
-        return unknown(f"Not everything was compared: {'; '.join(report.reasons)}.", counts=counts)
-    if report.verdict is Verdict.UNKNOWN:
-        return unknown(
-            f"{_found(report, [Kind.UNKNOWN])} could not be confirmed.", counts=counts, samples=samples
-        )
-    lagging = report.counts[Kind.LAGGING]
-    also = f" {lagging} were lagging and have caught up." if lagging else ""
-    return passed(
-        f"All {report.rows_view:,} rows of the view equal the base, cell by cell.{also}", counts=counts
-    )
-
-
-def _found(report: NaiveReport, kinds: list[Kind]) -> str:
-    return ", ".join(f"{report.counts[kind]:,} {kind}" for kind in kinds if report.counts[kind])
+    return Finding(report.verdict, report.message, counts, () if report.verdict is Verdict.PASS else samples)
 
 
 def _sample(report: NaiveReport, number: int) -> dict[str, Json]:

@@ -15,7 +15,8 @@ from balancebook.store.reader import Reader
 
 Sides: TypeAlias = tuple[Side, Side]
 Seen: TypeAlias = tuple[Cells | None, Cells | None]
-_CONSISTENCY = "LOCAL_QUORUM"
+SCAN_CONSISTENCY = "LOCAL_ONE"
+BY_KEY_CONSISTENCY = "LOCAL_QUORUM"
 _IN_FLIGHT = 8
 
 
@@ -75,7 +76,7 @@ def confirm_by_key(
 def _observe(reader: Reader, sides: Sides, key: Cells) -> Seen | StoreError:
     base, view = sides
     try:
-        return base.read_one(reader, key, _CONSISTENCY), view.read_one(reader, key, _CONSISTENCY)
+        return base.read_one(reader, key, BY_KEY_CONSISTENCY), view.read_one(reader, key, BY_KEY_CONSISTENCY)
     except StoreError as error:
         return error
 

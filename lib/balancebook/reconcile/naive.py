@@ -9,15 +9,23 @@ from __future__ import annotations
 import heapq
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from balancebook.reconcile.confirm import Confirmation, Seen, confirm_by_key, confirm_by_scan, kind_of
+from balancebook.reconcile.confirm import (
+    BY_KEY_CONSISTENCY,
+    SCAN_CONSISTENCY,
+    Confirmation,
+    Seen,
+    confirm_by_key,
+    confirm_by_scan,
+    kind_of,
+)
 from balancebook.reconcile.kinds import FAULTS, SEVERITY, Kind
 from balancebook.reconcile.sides import Rows, Side, base_side, view_side
 from balancebook.reconcile.values import Cells, order_key, to_json
 from balancebook.store.reader import Reader
-from balancebook.store.scan import Progress, ScanReport, TokenRange
+from balancebook.store.scan import Progress, ScanReport, TokenRange, merge_ranges
 from balancebook.store.schema import View
 from balancebook.verdict import Json, Verdict
 
@@ -41,7 +49,8 @@ class NaiveReport:
     """What a comparison found.
 
     `counts` holds every kind and is exact; `samples` is bounded, worst first: in the order of Kind, then by key.
-    `rows_base` are the rows that the base derives. Not `complete`: nothing was compared, and `reasons` say why.
+    `rows_base` are the rows that the base derives. Not `complete`: nothing was compared, and `reasons` say why. Ranges
+    are counted over both sides. `confirmed_at` is the consistency of the confirming reads.
     """
 
     rows_base: int
@@ -54,6 +63,25 @@ class NaiveReport:
     reasons: tuple[str, ...] = ()
     truncated: bool = False
     unknown_ranges: tuple[TokenRange, ...] = ()
+    ranges_total: int = 0
+    ranges_done: int = 0
+    confirmed_at: str = BY_KEY_CONSISTENCY
+
+    @property
+    def message(self) -> str:
+        """What it comes to, in a sentence."""
+        if self.verdict is Verdict.FAIL:
+            return f"{self._counted(sorted(FAULTS))}."
+        if not self.complete:
+            return f"Not everything was compared: {'; '.join(self.reasons)}."
+        if self.verdict is Verdict.UNKNOWN:
+            return f"{self._counted([Kind.UNKNOWN])} could not be confirmed."
+        lagging = self.counts[Kind.LAGGING]
+        also = f" {lagging} were lagging and have caught up." if lagging else ""
+        return f"All {self.rows_view:,} rows of the view equal the base, cell by cell.{also}"
+
+    def _counted(self, kinds: Sequence[Kind]) -> str:
+        return ", ".join(f"{self.counts[kind]:,} {kind}" for kind in kinds if self.counts[kind])
 
     @property
     def verdict(self) -> Verdict:
@@ -140,7 +168,14 @@ def read_and_compare(
     else:
         confirmed = confirm_by_scan(reader, sides, seen, grace_s, sleep, budget_rows)
     report = _report((_difference(key, found) for key, found in confirmed), *rows, samples)
-    return replace(report, key_columns=derived.key, value_columns=derived.values)
+    return replace(
+        report,
+        key_columns=derived.key,
+        value_columns=derived.values,
+        ranges_total=base_scan.ranges_total + view_scan.ranges_total,
+        ranges_done=base_scan.ranges_done + view_scan.ranges_done,
+        confirmed_at=BY_KEY_CONSISTENCY if len(seen) <= _MOST_BY_KEY else SCAN_CONSISTENCY,
+    )
 
 
 def _difference(key: Cells, found: Confirmation) -> Difference:
@@ -159,7 +194,9 @@ def _incomplete(base: Side, view: Side, base_scan: ScanReport, view_scan: ScanRe
         complete=False,
         reasons=tuple(_why(side, scan) for side, scan in scans if not scan.complete),
         truncated=base_scan.truncated or view_scan.truncated,
-        unknown_ranges=(*base_scan.unknown_ranges, *view_scan.unknown_ranges),
+        unknown_ranges=tuple(merge_ranges([*base_scan.unknown_ranges, *view_scan.unknown_ranges])),
+        ranges_total=base_scan.ranges_total + view_scan.ranges_total,
+        ranges_done=base_scan.ranges_done + view_scan.ranges_done,
     )
 
 

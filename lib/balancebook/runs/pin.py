@@ -6,10 +6,11 @@ from pathlib import Path
 
 from balancebook.errors import UsageError
 from balancebook.record import write_whole
+from balancebook.runs.views import require_view
 from balancebook.settings import load_profile
 from balancebook.store.definition import ViewDefinition, definition_of, parse_definition, to_cql
 from balancebook.store.reader import open_reader
-from balancebook.store.schema import View, did_you_mean, read_keyspaces, read_view, read_view_names
+from balancebook.store.schema import View
 
 
 def pin_view(profile_name: str | None, path: Path | None, *, force: bool = False) -> str:
@@ -42,20 +43,9 @@ def pin_view(profile_name: str | None, path: Path | None, *, force: bool = False
 def _read(profile_name: str | None) -> View:
     profile = load_profile(profile_name)
     with open_reader(profile) as reader:
-        view = read_view(reader, profile.keyspace, profile.view)
-        if view is not None:
-            return view
-        keyspaces = read_keyspaces(reader)
-        if profile.keyspace not in keyspaces:
-            what, hint = f"keyspace {profile.keyspace!r}", did_you_mean(profile.keyspace, keyspaces)
-        else:
-            views = read_view_names(reader, profile.keyspace)
-            what, hint = f"view {profile.keyspace}.{profile.view}", did_you_mean(profile.view, views)
-    raise UsageError(
-        f"There is no {what}.",
-        f"{hint.strip()} Correct keyspace and view in the profile.".strip(),
-        parameter="view",
-    )
+        return require_view(
+            reader, profile.keyspace, profile.view, "Correct keyspace and view in the profile."
+        )
 
 
 def _difference(now: ViewDefinition, path: Path) -> str:

@@ -21,7 +21,7 @@ from balancebook.demo.node import Node
 from balancebook.demo.processes import locked
 from balancebook.demo.services import running_node
 from balancebook.errors import UsageError
-from balancebook.reconcile.values import cell_json, hashable_key
+from balancebook.reconcile.values import cell_json, hashable_key, order_key
 from balancebook.settings import Profile, state_dir
 from balancebook.verdict import Json
 
@@ -211,7 +211,9 @@ class _Injection:
         changes: dict[str, object] = {"stage": stage}
         if found:
             types = [self.target.types[name] for name in self.target.key]
-            listed = found if self.kind.by_row else sorted(found, key=repr)[:_LISTED]
+            listed = (
+                found if self.kind.by_row else sorted(found, key=lambda each: order_key(each[1]))[:_LISTED]
+            )
             changes["injected"] = [
                 {"kind": kind, "key": _named(self.target.key, key, types)} for kind, key in listed
             ]

@@ -1,0 +1,108 @@
+"""One reconciliation of a view with its base, and the document that other programs rely on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from balancebook.reconcile.confirm import SCAN_CONSISTENCY
+from balancebook.reconcile.kinds import Kind
+from balancebook.reconcile.naive import NaiveReport, read_and_compare
+from balancebook.reconcile.sides import base_side, view_side
+from balancebook.reconcile.values import Cells, cell_json
+from balancebook.reconcile.writetimes import Written, read_write_times, with_times
+from balancebook.store.errors import StoreError
+from balancebook.store.reader import Reader
+from balancebook.store.schema import View
+from balancebook.verdict import Json
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reconciliation:
+    """What was found, and how long it took. `written` goes with the report's samples; empty if it could not be read."""
+
+    view: View
+    report: NaiveReport
+    written: tuple[Written, ...]
+    not_written: str
+    seconds: float
+
+    @property
+    def truncated(self) -> bool:
+        """Whether there are more differences than samples."""
+        return sum(self.report.counts.values()) > len(self.report.samples)
+
+    def document(self, run_id: str) -> dict[str, Any]:
+        """The JSON of `balancebook reconcile --json`, schema version 1."""
+        report, view = self.report, self.view
+        unknown: list[Json] = [[lo, hi] for lo, hi in report.unknown_ranges]
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "run_id": run_id,
+            "keyspace": view.keyspace,
+            "view": view.name,
+            "base": view.base_name,
+            "depth": "full",
+            "verdict": report.verdict.value,
+            "consistency": {"scan": SCAN_CONSISTENCY, "confirm": report.confirmed_at},
+            "rows": {"base": report.rows_base, "view": report.rows_view},
+            "ranges": {"total": report.ranges_total, "done": report.ranges_done, "unknown": unknown},
+            "counts": {kind.value: report.counts[kind] for kind in Kind},
+            "truncated": self.truncated,
+            "differences": self.differences(),
+            "seconds": round(self.seconds, 3),
+        }
+
+    def differences(self) -> list[Json]:
+        """Each sample as {kind, key, base, view, reason}, worst first."""
+        nothing = Written({}, {})
+        written = self.written or (nothing,) * len(self.report.samples)
+        return [
+            {
+                "kind": sample.kind.value,
+                "key": self._cells(self.report.key_columns, sample.key),
+                "base": with_times(self._cells(self.report.value_columns, sample.base), times.base),
+                "view": with_times(self._cells(self.report.value_columns, sample.view), times.view),
+                "reason": sample.reason,
+            }
+            for sample, times in zip(self.report.samples, written, strict=True)
+        ]
+
+    def _cells(self, columns: tuple[str, ...], cells: Cells | None) -> dict[str, Json] | None:
+        if cells is None:
+            return None
+        types = {column.name: column.cql_type for column in self.view.columns}
+        return {name: cell_json(cell, types[name]) for name, cell in zip(columns, cells, strict=True)}
+
+
+def run(
+    reader: Reader,
+    view: View,
+    *,
+    grace_s: float,
+    budget_rows: int,
+    samples: int,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Reconciliation:
+    """Compare a view with its base, row by row, and confirm each difference (see naive.read_and_compare).
+
+    Raises StoreError for what no retry mends, BalancebookError for a view that cannot be compared.
+    """
+    began = time.monotonic()
+    report = read_and_compare(
+        reader, view, grace_s=grace_s, budget_rows=budget_rows, samples=samples, sleep=sleep
+    )
+    written: tuple[Written, ...] = ()
+    not_written = ""
+    try:
+        written = tuple(read_write_times(reader, (base_side(reader, view), view_side(view)), report))
+    except StoreError as error:
+        # The differences stand without them.
+        not_written = f"Write times could not be read: {error}"
+    return Reconciliation(
+        view=view, report=report, written=written, not_written=not_written, seconds=time.monotonic() - began
+    )
