@@ -21,7 +21,7 @@ from IPython.display import display as ipython_display
 
 from balancebook.assets import format_amount
 from balancebook.bundle import CLOSE_MIME, MIME, close_bundle, to_bundle
-from balancebook.checks import CHECKS
+from balancebook.checks import CHECKS, NotAsked
 from balancebook.checks.context import Context
 from balancebook.errors import BalancebookError
 from balancebook.settings import load_profile, retarget
@@ -61,17 +61,23 @@ class Book:
     def __init__(self, ctx: Context) -> None:
         self.ctx = ctx
         self.results: dict[str, Result] = {}
+        self.not_asked: dict[str, str] = {}
 
     def check(self, code: str, **params: object) -> None:
         """Run a check, show what it found, and emit it; a check that is run again replaces its result.
 
+        One whose question does not arise here is shown as not asked, and has no result: declare it optional.
         Raises KeyError for a code that no check has, TypeError for arguments that it does not take.
         """
-        result = CHECKS[code].run(self.ctx, **params)
+        try:
+            result = CHECKS[code].run(self.ctx, **params)
+        except NotAsked as reason:
+            self.not_asked[code] = str(reason)
+            _emit(_line_bundle("— not asked", f"{code} {CHECKS[code].name}", str(reason)))
+            return
         self.results[code] = result
         compared, volatile = to_bundle(result)
-        bundle = {MIME: compared, "text/html": _result_html(result), "text/plain": _result_text(result)}
-        _emit(bundle, {MIME: volatile})
+        _emit({MIME: compared, **_result_bundle(result)}, {MIME: volatile})
 
     def show(
         self,
@@ -113,9 +119,13 @@ class Book:
     def checklist(self, items: Sequence[tuple[str, str]]) -> None:
         """Show claims beside the verdicts that decide them: [(claim, "V003 V005"), ...].
 
-        A claim has the merged verdict of its checks; one that never ran is unknown.
+        A claim has the merged verdict of its checks; one that never ran is unknown, one that was not asked is left
+        out.
         """
-        rows = [(claim, MARKS[self._verdict_of(codes.split())], codes) for claim, codes in items]
+        asked = [
+            (claim, [code for code in codes.split() if code not in self.not_asked]) for claim, codes in items
+        ]
+        rows = [(claim, MARKS[self._verdict_of(codes)], " ".join(codes)) for claim, codes in asked if codes]
         _display_table(pd.DataFrame(rows, columns=["claim", "verdict", "decided by"]), "", SHOWN_ROWS)
 
     def _verdict_of(self, codes: Iterable[str]) -> Verdict:
@@ -166,17 +176,18 @@ def _show_banner(ctx: Context) -> None:
     _emit({"text/html": f"<p><strong>{html.escape(text)}</strong></p>", "text/plain": text})
 
 
-def _result_text(result: Result) -> str:
-    line = f"{MARKS[result.verdict]}  {result.code} {result.name}: {result.message}"
-    return line if not result.samples else f"{line}\n{_samples(result).to_string(index=False)}"
+def _result_bundle(result: Result) -> dict[str, str]:
+    bundle = _line_bundle(MARKS[result.verdict], f"{result.code} {result.name}", result.message)
+    if result.samples:
+        samples = _samples(result)
+        bundle["text/html"] += _table_html(samples)
+        bundle["text/plain"] += f"\n{samples.to_string(index=False)}"
+    return bundle
 
 
-def _result_html(result: Result) -> str:
-    name = html.escape(f"{result.code} {result.name}")
-    line = (
-        f"<p><strong>{MARKS[result.verdict]}</strong> <code>{name}</code> {html.escape(result.message)}</p>"
-    )
-    return line if not result.samples else line + _table_html(_samples(result))
+def _line_bundle(mark: str, name: str, message: str) -> dict[str, str]:
+    markup = f"<p><strong>{mark}</strong> <code>{html.escape(name)}</code> {html.escape(message)}</p>"
+    return {"text/html": markup, "text/plain": f"{mark}  {name}: {message}"}
 
 
 def _samples(result: Result) -> pd.DataFrame:

@@ -9,6 +9,8 @@ import pytest
 from cassandra.cluster import Session
 from cassandra.concurrent import execute_concurrent_with_args
 
+from balancebook.checks import CHECKS, NotAsked
+from balancebook.checks.context import Context
 from balancebook.demo import node_files
 from balancebook.demo.faults import Injector
 from balancebook.demo.node import Node
@@ -98,7 +100,6 @@ def test_a_definition_that_cannot_be_read(ask: Ask, ledger: Profile, tmp_path: P
     broken = tmp_path / "broken.cql"
     broken.write_text("CREATE TABLE t (a int PRIMARY KEY);")
     for definition, said in (
-        (None, "names no view_definition"),
         (tmp_path / "gone.cql", "gone.cql cannot be read: No such file"),
         (tmp_path, "cannot be read: Is a directory"),
         (broken, "has 'TABLE' where MATERIALIZED belongs"),
@@ -106,6 +107,11 @@ def test_a_definition_that_cannot_be_read(ask: Ask, ledger: Profile, tmp_path: P
         result = ask("V002", ledger.model_copy(update={"view_definition": definition}))
         assert result.verdict is Verdict.UNKNOWN
         assert said in result.message
+
+
+def test_without_a_pinned_definition_the_question_is_not_asked(ledger: Profile) -> None:
+    with pytest.raises(NotAsked, match="names no view_definition"):
+        CHECKS["V002"].run(Context(ledger.model_copy(update={"view_definition": None})))
 
 
 def _stop_a_build(session: Session, server: Node, profile: Profile) -> None:

@@ -13,10 +13,13 @@ from typing import Any
 
 import pytest
 
+import balancebook.demo
 from balancebook.runs.catalogue import list_entries
+from balancebook.settings import Profile
 
 ROW = re.compile(r"^\| (\w+) \| ([A-Z]\d{3}) \| (\w+) \| (\w+) \|$", re.MULTILINE)
 ROWS = ROW.findall((Path(__file__).parents[1] / "README.md").read_text())
+DEMO = Path(balancebook.demo.__file__).parent
 MODES = ("fixed", "seed")
 Exchange = Callable[[str], AbstractContextManager[dict[str, str]]]
 
@@ -32,7 +35,7 @@ def run(env: dict[str, str], out: Path, *arguments: str) -> tuple[int, dict[str,
 
 
 def test_the_table_lists_exactly_the_declared_checks() -> None:
-    declared = {(entry.name, code) for entry in list_entries() for code in entry.required}
+    declared = {(entry.name, code) for entry in list_entries() for code in (*entry.required, *entry.optional)}
     assert {(name, code) for name, code, *_ in ROWS} == declared
     assert len(ROWS) == len(declared)
 
@@ -60,6 +63,24 @@ def test_the_seed_gateway_fails_readiness_which_names_what_it_lost(
     ]
     assert [sample["base"] for sample in lost["samples"]] == ["10100000 (held 0)", "100000 (held 0)"]
     assert "one row per partition" in lost["message"]
+
+
+def test_a_profile_that_pins_no_definition_is_not_asked_for_one(
+    exchange: Exchange, trading: Profile, tmp_path: Path
+) -> None:
+    (tmp_path / "assets.toml").write_text((DEMO / "assets.toml").read_text())
+    (tmp_path / "balancebook.toml").write_text(
+        f'[profiles.mine]\ncontact_points = ["127.0.0.1"]\nport = {trading.port}\nlocal_dc = "datacenter1"\n'
+        'registry = "assets.toml"\n[profiles.mine.gateway]\nurl = "http://127.0.0.1:1"\n'
+    )
+    with exchange("fixed") as env:
+        found = env | {
+            "BALANCEBOOK_CONFIG": str(tmp_path / "balancebook.toml"),
+            "BALANCEBOOK_PROFILE": "mine",
+        }
+        code, record = run(found, tmp_path, "mv_checks")
+    assert (code, record["optional_missing"]) == (0, ["V002"])
+    assert "Target: 127.0.0.1" in next(tmp_path.glob("*/index.html")).read_text()
 
 
 def test_bare_papermill_is_honest_about_it(exchange: Exchange, tmp_path: Path) -> None:

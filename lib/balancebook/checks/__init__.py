@@ -16,6 +16,6 @@ from balancebook.checks import (  # noqa: F401 (imported to register)
     v004_row_counts,
     v005_view_reconciles,
 )
-from balancebook.checks.base import CHECKS, Check
+from balancebook.checks.base import CHECKS, Check, NotAsked
 
-__all__ = ["CHECKS", "Check"]
+__all__ = ["CHECKS", "Check", "NotAsked"]

@@ -43,6 +43,10 @@ def unknown(
     return Finding(Verdict.UNKNOWN, message, counts or {}, samples)
 
 
+class NotAsked(Exception):
+    """Raised by a check whose question does not arise on this target; its argument says why. It has no verdict."""
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
     """A registered check."""
@@ -60,12 +64,14 @@ class Check:
         """The Result. Whatever the function raises is unknown, in this one place.
 
         Raises TypeError for arguments that the check does not take: that is a mistake in the notebook, not an
-        unreadable database.
+        unreadable database; NotAsked if the question does not arise.
         """
         inspect.signature(self.function).bind(ctx, **params)
         started = time.monotonic()
         try:
             finding = self.function(ctx, **params)
+        except NotAsked:
+            raise
         except BalancebookError as error:
             finding = unknown(f"Could not read: {error}")
         except Exception as error:  # noqa: BLE001 (a check that crashed has not answered its question)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from balancebook.checks.base import Finding, check, failed, passed, unknown
+from balancebook.checks.base import Finding, NotAsked, check, failed, passed, unknown
 from balancebook.checks.context import Context
 from balancebook.store.definition import definition_of, parse_definition
 
@@ -16,7 +16,7 @@ def view_definition(ctx: Context) -> Finding:
     """
     path = ctx.profile.view_definition
     if path is None:
-        return unknown("The profile names no view_definition. Write one with `balancebook view pin`.")
+        raise NotAsked("the profile names no view_definition; `balancebook view pin` writes one")
     try:
         pinned = parse_definition(path.read_text())
     except OSError as error:
