@@ -32,6 +32,8 @@ def test_a_command_of_the_readme_is_understood(words: list[str]) -> None:
     while arguments and isinstance(command, click.Group):
         name, arguments = arguments[0], arguments[1:]
         command = command.commands[name]
+    if words in MENTIONED and len(words) == 2:
+        return  # only named, in a sentence
     context = command.make_context(name, list(arguments))
     if name == "run":
         entry = find_entry(context.params["name"])
