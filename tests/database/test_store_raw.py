@@ -19,7 +19,7 @@ from balancebook.sketch.sketch import Sketch
 from balancebook.store import raw
 from balancebook.store.connect import close, connect
 from balancebook.store.errors import StoreError
-from balancebook.store.raw import RawPage, raw_pages
+from balancebook.store.raw import RawPage, decode, raw_pages
 from balancebook.store.reader import Reader, open_reader
 
 LEDGER_ROWS = 250
@@ -65,25 +65,8 @@ def filled(session: Session) -> Iterator[str]:
     session.execute(f"DROP KEYSPACE {name}")
 
 
-def cells(page: RawPage) -> list[list[bytes | None]]:
-    """The cells, by the plainest walk there is."""
-    data, at, rows = page.body.tobytes(), page.start, []
-    for _ in range(page.rows):
-        row: list[bytes | None] = []
-        for _ in page.names:
-            length = int.from_bytes(data[at : at + 4], "big", signed=True)
-            row.append(None if length < 0 else data[at + 4 : at + 4 + length])
-            at += 4 + max(length, 0)
-        rows.append(row)
-    assert at == len(data)
-    return rows
-
-
 def decoded(page: RawPage) -> list[tuple[Any, ...]]:
-    return [
-        tuple(kind.from_binary(cell, 5) for kind, cell in zip(page.types, row, strict=True))
-        for row in cells(page)
-    ]
+    return [decode(page.types, row) for row in page.cells()]
 
 
 @pytest.mark.parametrize("page_size", [7, 50, LEDGER_ROWS, 5000])
@@ -100,7 +83,7 @@ def test_every_type_and_null_and_empty(reader: Reader, filled: str) -> None:
     [page] = raw_pages(reader, cql)
     assert page.names == tuple(COLUMNS.split(", "))
     assert repr(decoded(page)) == repr(reader.rows(cql))
-    empty = next(row for row in cells(page) if row[0] == b"\0\0\0\2")
+    empty = next(row for row in page.cells() if row[0] == b"\0\0\0\2")
     assert (empty[page.names.index("text")], empty[page.names.index("blob")]) == (b"", b"")
     assert empty[page.names.index("int")] is None
 
@@ -124,7 +107,7 @@ def test_nothing_but_a_select_is_sent(reader: Reader, filled: str) -> None:
 
 def test_no_rows_and_no_such_table(reader: Reader, filled: str) -> None:
     [page] = raw_pages(reader, f"SELECT k FROM {filled}.every WHERE k = 77")
-    assert (page.rows, page.names, cells(page)) == (0, ("k",), [])
+    assert (page.rows, page.names, list(page.cells())) == (0, ("k",), [])
     with pytest.raises(StoreError) as missing:
         list(raw_pages(reader, f"SELECT k FROM {filled}.nothing"))
     assert missing.value.kind == "missing"

@@ -22,6 +22,10 @@ from balancebook.store.reader import Reader, doing
 # Measured with pages of 5,000 rows of 68 bytes: the driver's 4 KiB takes 90 reads a page.
 _BUFFER_BYTES = 256 * 1024
 _NO_METADATA = 0x0004
+# Values are encoded alike in all versions that are spoken here.
+_PROTOCOL = 5
+
+RawCells = tuple[bytes | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,33 @@ class RawPage:
     start: int
     names: tuple[str, ...]
     types: tuple[Any, ...]
+
+    def cells(self) -> Iterator[RawCells]:
+        """The rows, each as its cells' bytes, None for null. Raises StoreError if the page is not as it says."""
+        data, at = self.body.tobytes(), self.start
+        for _ in range(self.rows):
+            row: list[bytes | None] = []
+            for _ in self.names:
+                length = int.from_bytes(data[at : at + 4], "big", signed=True)
+                row.append(None if length < 0 else data[at + 4 : at + 4 + length])
+                at += 4 + max(length, 0)
+            yield tuple(row)
+        if at != len(data):
+            raise StoreError(
+                "protocol", f"A page of {self.rows} rows does not end with them.", "Run it again."
+            )
+
+
+def decode(types: Sequence[Any], row: Sequence[bytes | None]) -> tuple[Any, ...]:
+    """A row's cells, or the first of them, as the driver decodes them; what it cannot (the year 10000) stays bytes."""
+    return tuple(_decoded(kind, cell) for kind, cell in zip(types, row, strict=False))
+
+
+def _decoded(cql_type: Any, cell: bytes | None) -> Any:
+    try:
+        return cql_type.from_binary(cell, _PROTOCOL)
+    except (ValueError, OverflowError):
+        return cell
 
 
 class _RawResult(ResultMessage):  # type: ignore[misc]

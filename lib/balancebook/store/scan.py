@@ -34,10 +34,10 @@ __all__ = [
 LOWEST = -(2**63)
 HIGHEST = 2**63 - 1
 MURMUR3 = "org.apache.cassandra.dht.Murmur3Partitioner"
-_SPLIT = 4
-_NARROW = 10
+SPLIT = 4
+NARROW = 10
 _STRIDE = 8
-_MAY_PASS = ("timeout", "unavailable", "unreachable")
+MAY_PASS = ("timeout", "unavailable", "unreachable")
 
 TokenRange = tuple[int, int]
 Progress = Callable[["ScanReport"], None]
@@ -90,7 +90,7 @@ def merge_ranges(ranges: Iterable[TokenRange]) -> list[TokenRange]:
     return merged
 
 
-def _scattered(ranges: Sequence[TokenRange]) -> list[TokenRange]:
+def scattered(ranges: Sequence[TokenRange]) -> list[TokenRange]:
     """The ranges with neighbours far apart, so that one dead node's ranges do not come all in a row."""
     return [tokens for start in range(_STRIDE) for tokens in ranges[start::_STRIDE]]
 
@@ -151,7 +151,7 @@ class Scan:
         self.report = ScanReport(ranges_total=self.ranges)
 
     def __iter__(self) -> Iterator[list[Row]]:
-        waiting = deque(_scattered(split_ring(self.ranges)))
+        waiting = deque(scattered(split_ring(self.ranges)))
         running: set[Future[_Outcome]] = set()
         pool = ThreadPoolExecutor(self.in_flight, thread_name_prefix="scan")
         try:
@@ -186,7 +186,7 @@ class Scan:
         if not outcome.unknown or outcome.cut:
             return outcome
         parts = [
-            self._attempt(part, max(1, self.page_size // _NARROW)) for part in split_range(tokens, _SPLIT)
+            self._attempt(part, max(1, self.page_size // NARROW)) for part in split_range(tokens, SPLIT)
         ]
         return _Outcome(
             rows=[row for part in parts for row in part.rows],
@@ -209,7 +209,7 @@ class Scan:
                 if self._count(len(page)):
                     return _Outcome(rows, [], [], cut=True)
         except StoreError as error:
-            if error.kind not in _MAY_PASS:
+            if error.kind not in MAY_PASS:
                 raise
             with self._lock:
                 self._fetched -= len(rows)
