@@ -14,6 +14,7 @@ from typing import Any
 from balancebook.demo.schema import LEDGER, VIEW
 from balancebook.errors import UsageError
 from balancebook.store.admin import Admin
+from balancebook.store.cql_types import has_user_type
 from balancebook.store.names import quote
 
 Execute = Callable[..., Any]
@@ -58,39 +59,46 @@ class Injector:
         A statement names its table {table} and its values %s. What it writes counts from its own write time: give
         USING TIMESTAMP for another. Raises UsageError if there is no such table, AdminError if the import fails.
         """
-        execute = self._execute
-        execute(
+        columns = self._columns(table)
+        # A type made by CREATE TYPE belongs to its keyspace, and so must the scratch table.
+        own = any(has_user_type(cql_type) for *_, cql_type in columns)
+        home = self._keyspace if own else _SCRATCH
+        name = f"cells_{os.getpid()}_{next(_numbers)}"
+        scratch = f"{quote(home)}.{name}"
+        self._execute(
             f"CREATE KEYSPACE IF NOT EXISTS {_SCRATCH} "
             "WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1} AND durable_writes = false"
         )
-        name = f"cells_{os.getpid()}_{next(_numbers)}"
-        scratch = f"{_SCRATCH}.{name}"
-        execute(f"CREATE TABLE {scratch} {self._layout(table)}")
+        self._execute(f"CREATE TABLE {scratch} {_layout(columns)}")
         try:
             for statement, values in statements:
-                execute(statement.replace("{table}", scratch), values)
-            self._admin.flush(_SCRATCH, name)
-            self._admin.import_sstables(self._keyspace, table, self._admin.data_paths(_SCRATCH, name)[0])
+                self._execute(statement.replace("{table}", scratch), values)
+            self._admin.flush(home, name)
+            self._admin.import_sstables(self._keyspace, table, self._admin.data_paths(home, name)[0])
         finally:
-            execute(f"DROP TABLE {scratch}")
+            self._execute(f"DROP TABLE {scratch}")
 
-    def _layout(self, table: str) -> str:
-        """The columns and the key of a table or view, as CREATE TABLE takes them; read from system_schema."""
+    def _columns(self, table: str) -> list[tuple[str, str, int, str, str]]:
+        """(name, kind, position, clustering order, type) of a table or view, by position; from system_schema."""
         rows = self._execute(
             "SELECT column_name, kind, position, clustering_order, type FROM system_schema.columns "
             "WHERE keyspace_name = %s AND table_name = %s",
             (self._keyspace, table),
         )
-        columns = sorted(rows, key=lambda row: row[2])
-        if not columns:
+        if not rows:
             raise UsageError(f"There is no table or view {self._keyspace}.{table}.", "Name one that exists.")
-        static = {name: " STATIC" for name, kind, *_ in columns if kind == "static"}
-        cells = ", ".join(f"{quote(name)} {cql_type}{static.get(name, '')}" for name, *_, cql_type in columns)
-        partition = ", ".join(quote(name) for name, kind, *_ in columns if kind == "partition_key")
-        clustering = [(name, order) for name, kind, _, order, _ in columns if kind == "clustering"]
-        key = ", ".join([f"({partition})", *(quote(name) for name, _ in clustering)])
-        order = ", ".join(f"{quote(name)} {direction}" for name, direction in clustering)
-        return f"({cells}, PRIMARY KEY ({key}))" + (f" WITH CLUSTERING ORDER BY ({order})" if order else "")
+        return sorted(rows, key=lambda row: row[2])
+
+
+def _layout(columns: Sequence[tuple[str, str, int, str, str]]) -> str:
+    """The columns and the key of a table or view, as CREATE TABLE takes them."""
+    static = {name: " STATIC" for name, kind, *_ in columns if kind == "static"}
+    cells = ", ".join(f"{quote(name)} {cql_type}{static.get(name, '')}" for name, *_, cql_type in columns)
+    partition = ", ".join(quote(name) for name, kind, *_ in columns if kind == "partition_key")
+    clustering = [(name, order) for name, kind, _, order, _ in columns if kind == "clustering"]
+    key = ", ".join([f"({partition})", *(quote(name) for name, _ in clustering)])
+    order = ", ".join(f"{quote(name)} {direction}" for name, direction in clustering)
+    return f"({cells}, PRIMARY KEY ({key}))" + (f" WITH CLUSTERING ORDER BY ({order})" if order else "")
 
 
 def insert(row: Mapping[str, Any], written_at: int | None = None) -> Statement:
