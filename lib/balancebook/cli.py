@@ -190,7 +190,7 @@ def run(
     timeout_s: float,
     as_json: bool,
 ) -> ExitCode:
-    """Run a notebook or runbook, by name or path, and print its verdict."""
+    """Run a notebook or runbook (name or path), print its verdict."""
     from balancebook.runs import command  # noqa: PLC0415
 
     record, folder = command.run(
@@ -211,7 +211,7 @@ def run(
 )
 @as_json
 def reconcile(target: str, profile_name: str | None, samples: int, as_json: bool) -> ExitCode:
-    """Compare a materialized view with its base table, row by row, and name the rows that differ."""
+    """Compare a view with its base, and name the rows that differ."""
     from balancebook.runs import reconcile_command  # noqa: PLC0415
 
     done = reconcile_command.reconcile(target, profile_name=profile_name, samples=samples, progress=_say)
