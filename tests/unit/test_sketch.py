@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from balancebook.sketch.compiler import kernel_folder, writable
-from balancebook.sketch.kernels import Page
 from balancebook.sketch.layout import RowLayout, fixed_width
+from balancebook.sketch.rows import Page
 from balancebook.sketch.sketch import Folded, Items, KeyWidthError, PageError, Sketch, Wanted, key_lane
 
 Cell = bytes | None

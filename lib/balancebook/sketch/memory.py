@@ -13,8 +13,8 @@ intrinsic: Any = _intrinsic
 _BYTE, _WORD, _DOUBLE = ir.IntType(8), ir.IntType(64), ir.IntType(128)
 
 
-def _load(context: Any, builder: Any, signature: Any, arguments: Any, bits: int) -> Any:
-    data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+def _load(context: Any, builder: Any, array: Any, arguments: Any, bits: int) -> Any:
+    data = context.make_array(array)(context, builder, arguments[0]).data
     place = builder.gep(builder.bitcast(data, _BYTE.as_pointer()), [arguments[1]])
     loaded = builder.load(builder.bitcast(place, ir.IntType(bits).as_pointer()), align=1)
     return builder.zext(loaded, _WORD) if bits < 64 else loaded
@@ -25,7 +25,7 @@ def load64(typing_context: Any, array: Any, offset: Any) -> Any:  # noqa: ARG001
     """The 8 bytes at `offset` as the machine's uint64. The caller has checked the bounds."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return _load(context, builder, signature, arguments, 64)
+        return _load(context, builder, signature.args[0], arguments, 64)
 
     return types.uint64(array, types.int64), generate
 
@@ -35,7 +35,7 @@ def load32(typing_context: Any, array: Any, offset: Any) -> Any:  # noqa: ARG001
     """The 4 bytes at `offset` as the machine's uint32, widened to 64 bits. The caller has checked the bounds."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return _load(context, builder, signature, arguments, 32)
+        return _load(context, builder, signature.args[0], arguments, 32)
 
     return types.uint64(array, types.int64), generate
 
@@ -60,3 +60,22 @@ def swap64(typing_context: Any, word: Any) -> Any:  # noqa: ARG001 (numba's prot
         return builder.bswap(arguments[0])
 
     return types.uint64(types.uint64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def prefetch(typing_context: Any, cells: Any, row: Any) -> Any:  # noqa: ARG001 (numba's protocol)
+    """Ask for the cache line where a row of a two-dimensional array begins, to be written soon."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        step = builder.extract_value(array.strides, 0)
+        offset = builder.mul(arguments[1], step)
+        place = builder.gep(builder.bitcast(array.data, _BYTE.as_pointer()), [offset])
+        flag = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [_BYTE.as_pointer(), flag, flag, flag])
+        ask = builder.module.declare_intrinsic("llvm.prefetch", [_BYTE.as_pointer()], kind)
+        for_writing, keep, data = ir.Constant(flag, 1), ir.Constant(flag, 3), ir.Constant(flag, 1)
+        builder.call(ask, [place, for_writing, keep, data])
+        return context.get_dummy_value()
+
+    return types.void(cells, types.int64), generate

@@ -37,9 +37,13 @@ def _finish(word: np.uint64) -> np.uint64:
 @part
 def _tail(body: npt.NDArray[np.uint8], start: int, end: int) -> np.uint64:
     """Up to 8 bytes, each of them sign-extended to 64 bits before it is put in its place."""
-    word = np.uint64(0)
-    for at in range(start, end):
-        word |= np.uint64(body[at]) << np.uint64(8 * (at - start))
+    if end >= 8:
+        # What stands before them is shifted out.
+        word: np.uint64 = load64(body, end - 8) >> np.uint64(64 - 8 * (end - start))
+    else:
+        word = np.uint64(0)
+        for at in range(start, end):
+            word |= np.uint64(body[at]) << np.uint64(8 * (at - start))
     if word & _TOP_BITS:
         for at in range(start, end):
             if body[at] > 127:
@@ -50,6 +54,12 @@ def _tail(body: npt.NDArray[np.uint8], start: int, end: int) -> np.uint64:
 
 @kernel
 def token(body: npt.NDArray[np.uint8], start: int, length: int) -> np.int64:
+    """As token_part, for Python."""
+    return token_part(body, start, length)
+
+
+@part
+def token_part(body: npt.NDArray[np.uint8], start: int, length: int) -> np.int64:
     """The token of the serialized partition key body[start:start + length].
 
     One column: its bytes. Several: each as [uint16 length][bytes][0], one after the other.

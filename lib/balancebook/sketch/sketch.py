@@ -9,17 +9,19 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from balancebook.sketch import kernels
-from balancebook.sketch.kernels import Page, Shape, Words
+from balancebook.sketch import finding, kernels
+from balancebook.sketch import rows as pages
+from balancebook.sketch.kernels import Shape
 from balancebook.sketch.layout import RowLayout
+from balancebook.sketch.rows import Page, Words
 
 CELL_BYTES = 8
 _LINE = 64
 _MEANINGS = {
-    kernels.CUT_SHORT: "it ends within a row",
-    kernels.BAD_LENGTH: "a cell has a length below -1",
-    kernels.LEFT_OVER: "there are bytes after its last row",
-    kernels.TOO_NEAR: "its rows begin before byte 4",
+    pages.CUT_SHORT: "it ends within a row",
+    pages.BAD_LENGTH: "a cell has a length below -1",
+    pages.LEFT_OVER: "there are bytes after its last row",
+    pages.TOO_NEAR: "its rows begin before byte 4",
 }
 
 
@@ -165,11 +167,11 @@ class Wanted:
     def __init__(self, layout: RowLayout, seed: int, lanes: Iterable[int], *, by_key: bool) -> None:
         self._walk, self._seeds, self._by_key = layout.walk(), seeds_of(seed), by_key
         wanted = np.fromiter(lanes, np.uint64)
-        self._table = kernels.open_table(wanted, 1 << (2 * len(wanted) + 2).bit_length())
+        self._table = finding.open_table(wanted, 1 << (2 * len(wanted) + 2).bit_length())
 
     def find(self, body: Page, start: int, rows: int) -> tuple[list[FoundRow], Folded]:
         """The page's rows that are wanted, and how many rows it has. Raises PageError."""
-        code, bounds, lanes, dropped = kernels.find(
+        code, bounds, lanes, dropped = finding.find(
             body, start, rows, self._walk, self._seeds, self._table, self._by_key
         )
         raise_for(code)
@@ -185,14 +187,14 @@ def key_lane(cells: Sequence[bytes], seed: int) -> int:
     """The lane by which `Wanted` looks for a key of these cells."""
     parts = [len(cell).to_bytes(4, "big") + cell for cell in cells]
     body = np.frombuffer(b"".join(parts), np.uint8)
-    return int(kernels.key_lane(body, 0, len(body), seeds_of(seed)))
+    return int(finding.key_lane(body, 0, len(body), seeds_of(seed)))
 
 
 def raise_for(code: int) -> None:
     """Raise what a kernel's code stands for, if anything."""
-    if code == kernels.KEY_WIDTH:
+    if code == pages.KEY_WIDTH:
         raise KeyWidthError("A cell of the view's key is empty where its type has a fixed width.")
-    if code != kernels.OK:
+    if code != pages.OK:
         raise PageError(f"The page is not as its columns say: {_MEANINGS[code]}.")
 
 
