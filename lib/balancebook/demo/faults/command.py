@@ -229,6 +229,9 @@ class _Injection:
             restore(self.target, self.journal.snapshot_of(self.fault), base_too=self.kind.touches_base)
             self.journal.forget(self.fault)
             raise
+        except BaseException:
+            self.progress("cut off in the middle: balancebook fault undo brings back what was there")
+            raise
 
 
 def inject_steps(target: Target, steps: Iterable[Step]) -> None:

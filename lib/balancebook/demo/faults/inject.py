@@ -6,8 +6,7 @@ wanted cells into a scratch table of the same layout, flushing it, and importing
 
 from __future__ import annotations
 
-import itertools
-import os
+import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -22,7 +21,6 @@ Key = Mapping[str, int]
 Statement = tuple[str, Sequence[Any]]
 
 _SCRATCH = "balancebook_scratch"
-_numbers = itertools.count()
 
 
 class Injector:
@@ -63,7 +61,8 @@ class Injector:
         # A type made by CREATE TYPE belongs to its keyspace, and so must the scratch table.
         own = any(has_user_type(cql_type) for *_, cql_type in columns)
         home = self._keyspace if own else _SCRATCH
-        name = f"cells_{os.getpid()}_{next(_numbers)}"
+        # A name that nobody has: a process that was killed leaves its table behind.
+        name = f"cells_{secrets.token_hex(8)}"
         scratch = f"{quote(home)}.{name}"
         self._execute(
             f"CREATE KEYSPACE IF NOT EXISTS {_SCRATCH} "
