@@ -34,8 +34,8 @@ from balancebook.store.schema import View, read_table, read_view
 BASE, VIEW = 0, 1
 # 0.7 MB: folding stays within the processor's caches, and 5,000 rows that differ are named in one pass.
 _CELLS = 3 * 2048
-# 25 MB a sketch, of which there is one for each range in flight and two more.
-_MOST_CELLS = 3 * 2**17
+# 13 MB a sketch, of which there is one for each range in flight and two more; 120,000 rows that differ at a time.
+_MOST_CELLS = 3 * 2**16
 # Peeling works up to 1.22 cells a row; the estimate may be 16 % off at one sigma.
 _CELLS_A_ROW = 1.7
 _MOST_BUCKETS = 4096
