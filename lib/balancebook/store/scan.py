@@ -185,9 +185,7 @@ class Scan:
         outcome = self._attempt(tokens, self.page_size)
         if not outcome.unknown or outcome.cut:
             return outcome
-        parts = [
-            self._attempt(part, max(1, self.page_size // NARROW)) for part in split_range(tokens, SPLIT)
-        ]
+        parts = [self._attempt(part, max(1, self.page_size // NARROW)) for part in split_range(tokens, SPLIT)]
         return _Outcome(
             rows=[row for part in parts for row in part.rows],
             unknown=[tokens for part in parts for tokens in part.unknown],
