@@ -18,7 +18,7 @@ from typing import Any
 from balancebook.errors import BalancebookError
 from balancebook.reconcile.candidates import Candidates
 from balancebook.reconcile.confirm import BY_KEY_CONSISTENCY, SCAN_CONSISTENCY
-from balancebook.reconcile.naive import Difference, NaiveReport, _report
+from balancebook.reconcile.naive import Difference, NaiveReport, summed_up
 from balancebook.reconcile.readback import Rereader
 from balancebook.reconcile.sides import Side, base_side, view_side
 from balancebook.sketch.layout import RowLayout, fixed_width
@@ -134,7 +134,7 @@ class _Engine:
         self._confirmed_at = BY_KEY_CONSISTENCY
 
     def report(self, samples: int, cells: int, most_cells: int) -> Report:
-        found = _report(self._differences(cells, most_cells), 0, 0, samples)
+        found = summed_up(self._differences(cells, most_cells), 0, 0, samples)
         self._require_same_schema()
         first = {field.name: getattr(found, field.name) for field in fields(NaiveReport)}
         base, view = self._counts

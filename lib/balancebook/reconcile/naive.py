@@ -111,7 +111,7 @@ def compare(base_rows: Rows, view_rows: Rows, *, samples: int = 1000) -> NaiveRe
     Cells are compared exactly, so decimal 1.0 is not 1.00; keys as CQL does, so it is there. Nothing is confirmed.
     """
     differences = (Difference(kind, key, *seen) for key, kind, seen in _differing(base_rows, view_rows))
-    return _report(differences, len(base_rows), len(view_rows), samples)
+    return summed_up(differences, len(base_rows), len(view_rows), samples)
 
 
 def _differing(base_rows: Rows, view_rows: Rows) -> Iterator[tuple[Cells, Kind, Seen]]:
@@ -124,7 +124,9 @@ def _differing(base_rows: Rows, view_rows: Rows) -> Iterator[tuple[Cells, Kind, 
             yield key, Kind.ORPHAN, (None, cells)
 
 
-def _report(differences: Iterator[Difference], base: int, view: int, samples: int) -> NaiveReport:
+def summed_up(differences: Iterator[Difference], base: int, view: int, samples: int) -> NaiveReport:
+    """The report of differences that come one by one: exact counts, the worst `samples` of them; base and view are
+    the numbers of rows."""
     counts: Counter[Kind] = Counter(dict.fromkeys(Kind, 0))
 
     def counted() -> Iterator[Difference]:
@@ -167,7 +169,7 @@ def read_and_compare(
         confirmed = confirm_by_key(reader, sides, seen, grace_s, sleep)
     else:
         confirmed = confirm_by_scan(reader, sides, seen, grace_s, sleep, budget_rows)
-    report = _report((_difference(key, found) for key, found in confirmed), *rows, samples)
+    report = summed_up((_difference(key, found) for key, found in confirmed), *rows, samples)
     return replace(
         report,
         key_columns=derived.key,
