@@ -115,6 +115,12 @@ def to_decimal(raw: SupportsIndex, decimals: int) -> Decimal:
     return Decimal((number < 0, digits, -_checked_decimals(decimals)))
 
 
+def to_units(raw: SupportsIndex, asset_id: object, registry: Registry) -> Decimal:
+    """The raw amount in whole units of its asset; of an asset that the registry does not know, as it is."""
+    known = registry.by_id(asset_id)
+    return to_decimal(raw, known.decimals if known else 0)
+
+
 def to_raw(amount: Decimal, decimals: int) -> int:
     """The amount in the asset's smallest unit. Raises AmountError on NaN, infinity or what does not fit."""
     if not isinstance(amount, Decimal):

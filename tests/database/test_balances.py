@@ -29,12 +29,6 @@ def place(session: Session) -> Iterator[str]:
     session.execute(f"DROP KEYSPACE {name}")
 
 
-@pytest.fixture
-def reader(profile: Profile) -> Iterator[Reader]:
-    with open_reader(profile) as opened:
-        yield opened
-
-
 @pytest.fixture(scope="module")
 def target(session: Session, place: str) -> Target:
     book(

@@ -166,12 +166,6 @@ SHAPES = {
 }
 
 
-@pytest.fixture
-def reader(profile: Profile) -> Iterator[Reader]:
-    with open_reader(profile) as opened:
-        yield opened
-
-
 @pytest.fixture(scope="module")
 def place(session: Session) -> Iterator[str]:
     name = f"engine_{os.getpid()}"

@@ -77,12 +77,6 @@ def before(session: Session, ledger: str) -> State:
     return state(session, ledger)
 
 
-@pytest.fixture
-def reader(profile: Profile) -> Iterator[Reader]:
-    with open_reader(profile) as opened:
-        yield opened
-
-
 def state(session: Session, keyspace: str) -> State:
     """Every cell of base and views, with its write time."""
     key = "user_id, asset_id, seq"

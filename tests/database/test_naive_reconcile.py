@@ -28,12 +28,6 @@ new_seq = itertools.count(1000)
 ALL_ZERO = dict.fromkeys(Kind, 0)
 
 
-@pytest.fixture
-def reader(profile: Profile) -> Iterator[Reader]:
-    with open_reader(profile) as opened:
-        yield opened
-
-
 def key(user: int, asset: int, seq: int) -> dict[str, int]:
     return {"user_id": user, "asset_id": asset, "seq": seq}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from uuid import uuid4
 
 import pytest
@@ -11,19 +11,12 @@ from cassandra.cluster import Session
 from cassandra.concurrent import execute_concurrent_with_args
 
 from balancebook.demo.node import Node
-from balancebook.profile import Profile
 from balancebook.store.health import ViewHealth, view_health
-from balancebook.store.reader import Reader, open_reader
+from balancebook.store.reader import Reader
 
 VIEW = "user_balances_by_user"
 _PARTITIONS = 2000
 _ROWS = 5
-
-
-@pytest.fixture
-def reader(profile: Profile) -> Iterator[Reader]:
-    with open_reader(profile) as opened:
-        yield opened
 
 
 def _until(

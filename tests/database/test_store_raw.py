@@ -29,12 +29,6 @@ COLUMNS = (
 )
 
 
-@pytest.fixture
-def reader(profile: Profile) -> Iterator[Reader]:
-    with open_reader(profile) as opened:
-        yield opened
-
-
 @pytest.fixture(scope="module")
 def filled(session: Session) -> Iterator[str]:
     """A keyspace with a ledger of LEDGER_ROWS rows, and a table of every type; to be read only."""

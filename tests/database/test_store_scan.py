@@ -26,12 +26,6 @@ _USERS, _ROWS = 300, 5
 _QUICK = Limits(request_timeout_s=1.0)
 
 
-@pytest.fixture
-def reader(profile: Profile) -> Iterator[Reader]:
-    with open_reader(profile) as opened:
-        yield opened
-
-
 @pytest.fixture(scope="module")
 def filled(session: Session) -> Iterator[str]:
     """A keyspace whose ledger holds _USERS * _ROWS rows, to be read only; its name."""

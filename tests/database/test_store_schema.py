@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
 from cassandra.cluster import Session
 
 from balancebook.profile import Profile
 from balancebook.store.dialects import CASSANDRA, SCYLLA, ServerInfo, dialect_of
-from balancebook.store.reader import Reader, open_reader
+from balancebook.store.reader import Reader
 from balancebook.store.schema import (
     Table,
     read_keyspaces,
@@ -18,12 +15,6 @@ from balancebook.store.schema import (
     read_view,
     read_view_names,
 )
-
-
-@pytest.fixture
-def reader(profile: Profile) -> Iterator[Reader]:
-    with open_reader(profile) as opened:
-        yield opened
 
 
 def _names(table: Table) -> dict[str, list[str]]:

@@ -9,6 +9,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from balancebook.assets import Registry
+from balancebook.balances.strategies import Strategy
 from balancebook.balances.target import Target, shape_of
 from balancebook.errors import BalancebookError, UsageError
 from balancebook.store.reader import Reader
@@ -67,6 +68,13 @@ def assets_of(
             parameter="assets_from",
         )
     return AssetList(tuple(sorted(found)), source, _BLIND_SPOT[source])
+
+
+def assets_for(
+    strategy: Strategy, reader: Reader, target: Target, account: Any, registry: Registry, source: str
+) -> tuple[Any, ...]:
+    """What a strategy must be told: the account's assets, or nothing, unread, if it finds them itself."""
+    return assets_of(reader, target, account, source, registry).assets if strategy.needs_assets else ()
 
 
 def _in_view(reader: Reader, target: Target, account: Any) -> Iterator[Any]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from balancebook.assets import Registry, label, to_decimal
-from balancebook.balances.asset_list import assets_of
+from balancebook.assets import Registry, label, to_units
+from balancebook.balances.asset_list import assets_for
 from balancebook.balances.strategies import read, strategy_named
 from balancebook.balances.target import Target
 from balancebook.store.reader import Reader
@@ -29,8 +29,7 @@ def current(
     raw units for an unknown asset, None where the cell is null), order (Int64), unit ("whole" or "raw").
     Raises UsageError for an unknown strategy, StoreError.
     """
-    needed = strategy_named(strategy).needs_assets
-    assets = assets_of(reader, target, account, assets_from, registry).assets if needed else ()
+    assets = assets_for(strategy_named(strategy), reader, target, account, registry, assets_from)
     frame = read(reader, target, strategy, account, assets)
     table = frame[["order"]].copy()
     table.insert(0, "asset", [label(asset, registry) for asset in frame["asset"]])
@@ -42,11 +41,10 @@ def current(
 
 
 def _whole(asset: object, raw: object, registry: Registry) -> Decimal | None:
-    known = registry.by_id(asset)
     # Money columns of other types (decimal) are whole units already.
     if isinstance(raw, Decimal):
         return raw
-    return to_decimal(raw, known.decimals if known else 0) if isinstance(raw, int) else None
+    return to_units(raw, asset, registry) if isinstance(raw, int) else None
 
 
 def _objects(values: list[Decimal | None]) -> pd.Series[Any]:

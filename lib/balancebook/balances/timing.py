@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from balancebook.assets import Registry
-from balancebook.balances.asset_list import assets_of
+from balancebook.balances.asset_list import assets_for
 from balancebook.balances.strategies import STRATEGIES, Strategy, strategy_named
 from balancebook.balances.target import Target
 from balancebook.store.reader import Reader, Row
@@ -29,8 +29,7 @@ def query(
 ) -> Callable[[], list[Row]]:
     """One strategy's query as a call, the assets that it needs listed beforehand. Raises UsageError, StoreError."""
     chosen = strategy_named(strategy)
-    needed = chosen.needs_assets
-    assets = assets_of(reader, target, account, assets_from, registry).assets if needed else ()
+    assets = assets_for(chosen, reader, target, account, registry, assets_from)
     return _call(chosen, reader, target, account, assets)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from balancebook import balances
-from balancebook.assets import Registry, format_amount, label, to_decimal
+from balancebook.assets import Registry, format_amount, label, to_units
 from balancebook.checks.answers import lasting
 from balancebook.checks.base import Finding, check, failed, passed
 from balancebook.checks.context import Context
@@ -98,10 +98,8 @@ def _right_amounts(ctx: Context, account: int, asset: int, window: Window) -> li
 
 def _amounts(entry: Entry, asset: int, registry: Registry) -> Shown:
     """As the gateway must show them: whole units, or raw units for an asset that the registry does not know."""
-    known = registry.by_id(asset)
-    decimals = known.decimals if known else 0
     # A null cell is no zero, but a gateway has no other way to show it.
-    return to_decimal(entry.available or 0, decimals), to_decimal(entry.held or 0, decimals)
+    return to_units(entry.available or 0, asset, registry), to_units(entry.held or 0, asset, registry)
 
 
 def _shown(balance: GatewayBalance) -> Shown:

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pandas as pd
 
-from balancebook.assets import format_amount, label, to_decimal
+from balancebook.assets import format_amount, label, to_units
 from balancebook.balances import STRATEGIES
 from balancebook.checks.answers import read_answer
 from balancebook.checks.base import CHECKS
@@ -79,10 +79,8 @@ def _shown(side: dict[str, str] | None, name: str) -> str:
 
 
 def _amounts(ctx: Context, asset: int, entry: Entry) -> str:
-    known = ctx.registry.by_id(asset)
-    decimals = known.decimals if known else 0
-    cells = [None if cell is None else to_decimal(cell, decimals) for cell in (entry.available, entry.held)]
-    return _text(*cells)
+    cells = (entry.available, entry.held)
+    return _text(*(None if cell is None else to_units(cell, asset, ctx.registry) for cell in cells))
 
 
 def _text(available: Decimal | None, held: Decimal | None) -> str:

@@ -48,9 +48,10 @@ def entries_between(ctx: Context, account: int, asset: int, low: int, high: int)
 def _select(ctx: Context, account: int, asset: int, tail: str, more: tuple[int, ...] = ()) -> list[Entry]:
     roles = (ctx.ledger.order, ctx.ledger.available, ctx.ledger.held, ctx.ledger.time)
     columns = ", ".join(quote(column) for column in roles if column)
-    table = f"{quote(ctx.target.keyspace)}.{quote(ctx.target.base)}"
     where = f"{quote(ctx.ledger.account)} = ? AND {quote(ctx.ledger.asset)} = ?"
-    rows = ctx.reader.rows(f"SELECT {columns} FROM {table} WHERE {where} {tail}", (account, asset, *more))
+    rows = ctx.reader.rows(
+        f"SELECT {columns} FROM {ctx.target.base_name} WHERE {where} {tail}", (account, asset, *more)
+    )
     return [_entry(roles, row) for row in rows]
 
 

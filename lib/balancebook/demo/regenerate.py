@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from balancebook.demo import services
+from balancebook.demo.tour import run_with_defaults
 from balancebook.errors import BalancebookError, BrokenRun
 from balancebook.runs import catalogue, command
-from balancebook.settings import EMBEDDED
 
-_TIMEOUT_S = 600.0
 _IGNORED = "nbval-ignore-output"
 
 
@@ -26,7 +25,7 @@ def main() -> int:
     try:
         services.up("fixed", progress=_say)
         for entry in catalogue.list_entries():
-            _say(f"{entry.name}")
+            _say(entry.name)
             regenerate(entry.path)
     except BalancebookError as error:
         _say(f"balancebook: {error}")
@@ -41,11 +40,9 @@ def regenerate(path: Path) -> None:
     else would make nbval keep a fault.
     """
     with tempfile.TemporaryDirectory() as folder:
-        record, run_folder = command.run(
-            str(path), (), profile_name=EMBEDDED, out=Path(folder), timeout_s=_TIMEOUT_S, progress=_silent
-        )
+        record, run_folder = run_with_defaults(path, Path(folder))
         if record.exit_code != 0:
-            raise BrokenRun(f"{path.name} did not pass.", f"{command.summary(record, run_folder)}")
+            raise BrokenRun(f"{path.name} did not pass.", command.summary(record, run_folder))
         executed = json.loads((run_folder / record.files["notebook"]).read_text())
     source = json.loads(path.read_text())
     store_outputs(source, executed)
@@ -65,10 +62,6 @@ def store_outputs(source: dict[str, Any], executed: dict[str, Any]) -> None:
 def _lasting(output: dict[str, Any]) -> dict[str, Any]:
     kept = {key: value for key, value in output.items() if key != "execution_count"}
     return kept | ({"metadata": {}} if "metadata" in output else {})
-
-
-def _silent(_line: str) -> None:
-    """One line a notebook is enough."""
 
 
 def _say(line: str) -> None:

@@ -82,14 +82,19 @@ def run_everything(out: Path, progress: Callable[[str], None]) -> Tour:
     records = []
     for number, entry in enumerate(entries, 1):
         progress(f"[{number}/{len(entries)}] {entry.name}: {entry.title}")
-        record, _ = command.run(
-            str(entry.path), (), profile_name=EMBEDDED, out=out, timeout_s=_TIMEOUT_S, progress=_silent
-        )
+        record, _ = run_with_defaults(entry.path, out)
         records.append(record)
         if record.exit_code == ExitCode.INTERRUPTED:
             break
     return Tour(tuple(records), write_index(out))
 
 
+def run_with_defaults(notebook: Path, out: Path) -> tuple[Record, Path]:
+    """Run one notebook into `out` on the embedded database, silently: its record, and the folder that holds it."""
+    return command.run(
+        str(notebook), (), profile_name=EMBEDDED, out=out, timeout_s=_TIMEOUT_S, progress=_silent
+    )
+
+
 def _silent(_line: str) -> None:
-    """The tour shows one line a notebook, not one a cell."""
+    """One line a notebook is shown, not one a cell."""

@@ -55,10 +55,7 @@ def reconcile(
             limits = profile.limits
             done = run(reader, view, grace_s=profile.grace_s, budget_rows=limits.max_rows, samples=samples)
         sheet.save(done)
-    except UsageError:
-        folder.discard()
-        raise
-    except BrokenRun:
+    except (UsageError, BrokenRun):
         folder.discard()
         raise
     except BalancebookError as error:
