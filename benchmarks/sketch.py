@@ -23,7 +23,7 @@ _WIDTHS = (8, 4, 8, 8, 8, 8)
 _PAGE, _START = 5000, 24
 _LAYOUTS = {
     "key kept": RowLayout(_WIDTHS, 3, (0, 1), (0,)),
-    "with a cut-off": RowLayout(_WIDTHS, 3, (0, 1), (0,), cutoff=(5, 2**62)),
+    "with a cut-off": RowLayout(_WIDTHS, 3, (0, 1), (0,), cutoff=(5, 2**62, 2**63 - 1)),
     "a column of no fixed width": RowLayout((*_WIDTHS[:-1], None), 3, (0, 1), (0,)),
     "tokens kept": RowLayout(_WIDTHS, 3, (0, 1), (0,), by_token=True),
 }

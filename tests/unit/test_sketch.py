@@ -19,7 +19,17 @@ from hypothesis import strategies as st
 from balancebook.sketch.compiler import kernel_folder, writable
 from balancebook.sketch.layout import RowLayout, fixed_width
 from balancebook.sketch.rows import Page
-from balancebook.sketch.sketch import Folded, Items, KeyWidthError, PageError, Sketch, Wanted, key_lane
+from balancebook.sketch.sketch import (
+    Folded,
+    FoundRows,
+    Items,
+    KeyWidthError,
+    PageError,
+    Sketch,
+    Wanted,
+    key_lane,
+    key_lanes,
+)
 
 Cell = bytes | None
 Row = tuple[Cell, ...]
@@ -184,7 +194,7 @@ def test_a_row_with_a_null_in_its_key_is_no_row_of_the_view() -> None:
 
 
 def test_rows_newer_than_the_cut_off_are_left_out() -> None:
-    layout = RowLayout((4, 8), 1, (0,), (0,), cutoff=(1, -5))
+    layout = RowLayout((4, 8), 1, (0,), (0,), cutoff=(1, -5, 2**63 - 1))
     times = (-6, -5, -4, 0, 2**62, -(2**63))
     values: list[Cell] = [*(n.to_bytes(8, "big", signed=True) for n in times), None, b""]
     rows: list[Row] = [(bytes([0, 0, 0, n]), value) for n, value in enumerate(values)]
@@ -282,8 +292,21 @@ def test_wanted_rows_are_found(
     found, page = Wanted(layout, 5, lanes, by_key=by_key).find(as_page(packed(rows)), START, len(rows))
     assert page == Folded(len(rows), 0, 0)
     expected = [row for row in rows if row[: layout.keys] in keys] if by_key else chosen
-    assert Counter(row.cells for row in found) == Counter(expected)
-    assert {row.lane for row in found} == set(lanes)
+    assert Counter(found.cells(row) for row in range(len(found))) == Counter(expected)
+    assert set(found.lanes[:, 0 if by_key else 1].tolist()) == set(lanes)
+    again = FoundRows.joined([found, found])
+    assert [again.cells(row) for row in range(len(again))] == 2 * [found.cells(n) for n in range(len(found))]
+
+
+@settings(max_examples=50, deadline=None)
+@given(sides())
+def test_the_lane_of_a_key_follows_from_its_words(given_sides: tuple[RowLayout, list[Row], list[Row]]) -> None:
+    layout, rows, _ = given_sides
+    if not layout.keeps_key:
+        return
+    items = folded(new_sketch(layout), rows).peel()
+    expected = [key_lane(layout.key_cells(name), 5) for _, name, _ in items]
+    assert key_lanes(layout, items.names, 5).tolist() == expected
 
 
 @pytest.mark.parametrize(
@@ -293,7 +316,7 @@ def test_wanted_rows_are_found(
         ({"keys": 3}, "key columns"),
         ({"view_partition": (1,)}, "partition key"),
         ({"base_partition": ()}, "partition key"),
-        ({"cutoff": (1, 0)}, "cut-off"),
+        ({"cutoff": (1, 0, 1)}, "cut-off"),
     ],
 )
 def test_a_layout_that_makes_no_sense_is_refused(settings: dict[str, Any], reason: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from balancebook.store.scan import HIGHEST, LOWEST, merge_ranges, range_clause, split_range, split_ring
+from balancebook.store.ranges import HIGHEST, LOWEST, merge_ranges, range_clause, split_range, split_ring
 from balancebook.store.schema import Column, Table
 
 

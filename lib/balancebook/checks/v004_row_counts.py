@@ -7,7 +7,7 @@ from balancebook.checks.context import Context
 from balancebook.errors import BalancebookError
 from balancebook.store.count import count_rows
 from balancebook.store.definition import definition_of
-from balancebook.store.scan import estimate
+from balancebook.store.estimate import estimate
 from balancebook.store.schema import Table, View, read_table
 
 

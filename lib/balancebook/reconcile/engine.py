@@ -10,28 +10,29 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
-from queue import Empty, SimpleQueue
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
 
 from balancebook.errors import BalancebookError
-from balancebook.reconcile.candidates import Candidates
+from balancebook.reconcile import candidates as by_key
+from balancebook.reconcile.candidates import Confirming
 from balancebook.reconcile.confirm import BY_KEY_CONSISTENCY, SCAN_CONSISTENCY
-from balancebook.reconcile.naive import Difference, NaiveReport, summed_up
+from balancebook.reconcile.fold import BASE, VIEW, Bucket, Counts, Folder, Job, ThreadFolder
+from balancebook.reconcile.found import Batch, Tally
+from balancebook.reconcile.naive import NaiveReport
+from balancebook.reconcile.one_sided import OneSided
 from balancebook.reconcile.readback import Rereader
 from balancebook.reconcile.sides import Side, base_side, view_side
+from balancebook.reconcile.spool import Spool
+from balancebook.reconcile.state import Keeper, Pass, State, digest_of, tally_of
 from balancebook.sketch.layout import RowLayout, fixed_width
-from balancebook.sketch.sketch import KeyWidthError, PageError, Sketch
-from balancebook.store.errors import StoreError
+from balancebook.sketch.sketch import Items, KeyWidthError, Sketch
 from balancebook.store.names import quote
-from balancebook.store.raw import RawPage
-from balancebook.store.raw_scan import RawScan
+from balancebook.store.ranges import RANGES, Progress, RangeTask, ScanReport, tasks_by_turns
 from balancebook.store.reader import Reader
-from balancebook.store.scan import Progress, ScanReport
 from balancebook.store.schema import View, read_table, read_view
 
-BASE, VIEW = 0, 1
 # 0.7 MB: folding stays within the processor's caches, and 5,000 rows that differ are named in one pass.
 _CELLS = 3 * 2048
 # 13 MB a sketch, of which there is one for each range in flight and two more; 120,000 rows that differ at a time.
@@ -41,14 +42,19 @@ _CELLS_A_ROW = 1.7
 _MOST_BUCKETS = 4096
 # Their bytes are signed numbers.
 _ORDERED = ("tinyint", "smallint", "int", "bigint", "timestamp")
+_FOREVER = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Cutoff:
-    """Rows whose column (tinyint to bigint, or timestamp in ms) is beyond `latest` are left out on both sides."""
+    """Rows whose column (tinyint to bigint, or timestamp in ms) is beyond `latest` are left out on both sides.
+
+    But not what is beyond `horizon` too: a time that no clock can have shown yet hides nothing.
+    """
 
     column: str
     latest: int
+    horizon: int = _FOREVER
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,178 +68,210 @@ class Report(NaiveReport):
     passes: int
     newer: tuple[int, int]
     seed: int
+    cutoff: Cutoff | None = None
 
 
-def reconcile(  # noqa: PLR0913 (keywords with defaults, each of them used)
-    reader: Reader,
-    view: View,
-    *,
-    grace_s: float,
-    cutoff: Cutoff | None = None,
-    budget_rows: int | None = None,
-    samples: int = 1000,
-    cells: int = _CELLS,
-    most_cells: int = _MOST_CELLS,
-    sleep: Callable[[float], None] = time.sleep,
-    progress: Progress | None = None,
-) -> Report:
-    """Reads base and view, and confirms each difference by two reads of both sides `grace_s` seconds apart.
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How to compare.
 
-    Kinds, counts and samples are those of naive.read_and_compare; `budget_rows` holds for each side in each pass. It
-    begins with `cells` cells, and takes up to `most_cells` before it goes bucket by bucket. `progress` is called after
-    each range of a pass. Raises StoreError for what no retry mends, BalancebookError for a view that filters by more
-    than IS NOT NULL, or a cut-off that is no number in the view.
+    grace_s: seconds between the two confirming reads. budget_rows: for each side in each pass. samples: how many
+    differences are kept. cells, most_cells: of the sketch, at first and before it goes bucket by bucket. ranges: how
+    many token ranges a side is read in. state: a file to keep the progress in, and go on from. spool: a file for all
+    differences. progress: called after each range of a pass; told: with a sentence at each turn of events.
     """
-    return _Engine(reader, view, grace_s, cutoff, budget_rows, sleep, progress).report(
-        samples, cells, max(cells, most_cells)
-    )
+
+    grace_s: float
+    cutoff: Cutoff | None = None
+    budget_rows: int | None = None
+    samples: int = 1000
+    cells: int = _CELLS
+    most_cells: int = _MOST_CELLS
+    ranges: int = RANGES
+    state: Path | None = None
+    spool: Path | None = None
+    sleep: Callable[[float], None] = time.sleep
+    progress: Progress | None = None
+    told: Callable[[str], None] = lambda _: None
 
 
-@dataclass
-class _Counts:
-    """Rows of one side in one pass: those that are the view's (or would be), those without a key, those too new."""
+def reconcile(reader: Reader, view: View, options: Options, folder: Folder | None = None) -> Report:
+    """Reads base and view, and confirms each difference by two reads of both sides a grace apart.
 
-    rows: int = 0
-    dropped: int = 0
-    newer: int = 0
-
-    def add(self, other: _Counts) -> None:
-        self.rows += other.rows
-        self.dropped += other.dropped
-        self.newer += other.newer
-
-
-@dataclass(frozen=True, slots=True)
-class _Bucket:
-    number: int
-    of: int
-    cells: int
+    Kinds, counts and samples are those of naive.read_and_compare. `folder` reads and folds, by default threads of this
+    process. Raises StoreError for what no retry mends; BalancebookError for a view that cannot be compared, or a
+    cut-off that is no number in the view; UsageError for a state that is of another comparison.
+    """
+    return _Engine(reader, view, options, folder or ThreadFolder(reader)).report()
 
 
 class _Engine:
-    def __init__(
-        self,
-        reader: Reader,
-        view: View,
-        grace_s: float,
-        cutoff: Cutoff | None,
-        budget_rows: int | None,
-        sleep: Callable[[float], None],
-        progress: Progress | None,
-    ) -> None:
-        self._reader, self._view, self._grace_s = reader, view, grace_s
-        self._budget_rows, self._sleep, self._progress = budget_rows, sleep, progress
+    def __init__(self, reader: Reader, view: View, options: Options, folder: Folder) -> None:
+        self._reader, self._view, self._options, self._folder = reader, view, options, folder
         self._sides = base_side(reader, view), view_side(view)
-        self._layout = _layout(self._sides, cutoff)
-        self._seed = secrets.randbits(64)
-        self._passes = 0
-        self._counts = _Counts(), _Counts()
-        self._types: tuple[Any, ...] = ()
+        layout = _layout(self._sides, options.cutoff)
+        self._keeper = Keeper(options.state, self._digest(layout))
+        self._state = self._keeper.resumed() or self._new_state()
+        self._layout = self._as_kept(layout)
+        columns = ", ".join(quote(name) for name in (*self._sides[VIEW].key, *self._sides[VIEW].values))
+        self._types = reader.column_types(f"SELECT {columns} FROM {view.cql_name}")
+        self._tally = tally_of(self._state, self._types, layout.keys, options.samples)
+        self._spool = Spool(options.spool, self._state.spooled) if options.spool else None
         self._last = ScanReport(ranges_total=0)
         self._reasons: list[str] = []
         self._confirmed_at = BY_KEY_CONSISTENCY
 
-    def report(self, samples: int, cells: int, most_cells: int) -> Report:
-        found = summed_up(self._differences(cells, most_cells), 0, 0, samples)
+    def report(self) -> Report:
+        """Do it."""
+        self._find()
         self._require_same_schema()
-        first = {field.name: getattr(found, field.name) for field in fields(NaiveReport)}
-        base, view = self._counts
+        base, view = self._state.counts
+        plain = NaiveReport(
+            rows_base=base.rows + base.newer,
+            rows_view=view.rows + view.newer,
+            counts=self._tally.all_counts(),
+            samples=self._tally.samples(),
+            key_columns=self._sides[VIEW].key,
+            value_columns=self._sides[VIEW].values,
+            complete=not self._reasons,
+            reasons=tuple(self._reasons),
+            truncated=self._last.truncated,
+            unknown_ranges=tuple(self._last.unknown_ranges),
+            ranges_total=self._last.ranges_total,
+            ranges_done=self._last.ranges_done,
+            confirmed_at=self._confirmed_at,
+        )
         return Report(
-            **first
-            | {
-                "rows_base": base.rows + base.newer,
-                "rows_view": view.rows + view.newer,
-                "key_columns": self._sides[VIEW].key,
-                "value_columns": self._sides[VIEW].values,
-                "complete": not self._reasons,
-                "reasons": tuple(self._reasons),
-                "truncated": self._last.truncated,
-                "unknown_ranges": tuple(self._last.unknown_ranges),
-                "ranges_total": self._last.ranges_total,
-                "ranges_done": self._last.ranges_done,
-                "confirmed_at": self._confirmed_at,
-            },
-            passes=self._passes,
+            **{each.name: getattr(plain, each.name) for each in fields(plain)},
+            passes=self._state.passes,
             newer=(base.newer, view.newer),
-            seed=self._seed,
+            seed=self._state.seed,
+            cutoff=self._options.cutoff and replace(self._options.cutoff, latest=self._cutoff()[0]),
         )
 
-    def _differences(self, cells: int, most_cells: int) -> Iterator[Difference]:
-        """Every row that differs, confirmed; less if a pass could not be completed: then there is a reason."""
-        waiting = [_Bucket(0, 1, cells)]
-        while waiting and not self._reasons:
-            bucket = waiting.pop()
+    def _new_state(self) -> State:
+        options = self._options
+        cutoff = (options.cutoff.latest, options.cutoff.horizon) if options.cutoff else None
+        return State(secrets.randbits(64), options.ranges, [Bucket(0, 1, options.cells)], cutoff)
+
+    def _digest(self, layout: RowLayout) -> str:
+        options = self._options
+        cutoff = options.cutoff and options.cutoff.column
+        return digest_of(self._sides, layout.widths, cutoff, options.samples, options.spool is None)
+
+    def _as_kept(self, layout: RowLayout) -> RowLayout:
+        """The layout with the cut-off, and the kind of names, of the state."""
+        if layout.cutoff:
+            layout = replace(layout, cutoff=(layout.cutoff[0], *self._cutoff()))
+        return layout.by_tokens() if self._state.by_token else layout
+
+    def _cutoff(self) -> tuple[int, int]:
+        return self._state.cutoff or (_FOREVER, _FOREVER)
+
+    def _find(self) -> None:
+        """Find and confirm every row that differs; less if a pass could not be completed: then there is a reason."""
+        state = self._state
+        while state.waiting and not self._reasons:
+            bucket = state.waiting[-1]
             sketch = self._pass(bucket)
             if sketch is None:
                 return
+            if self._took_one_side(bucket, sketch):
+                state.passes += 1
+                return
             items = sketch.peel()
+            state.passes += 1
+            state.waiting.pop()
             if items.complete:
-                yield from self._confirmed(items)
+                self._note(self._confirmed(items))
             else:
-                waiting += self._smaller(bucket, sketch.estimate(), most_cells)
+                state.waiting += self._smaller(bucket, sketch.estimate())
+            state.under_way = None
+            self._keeper.keep(state, at_once=bool(state.waiting))
 
-    def _smaller(self, bucket: _Bucket, differences: int, most_cells: int) -> list[_Bucket]:
+    def _smaller(self, bucket: Bucket, differences: int) -> list[Bucket]:
         """What to do in place of a bucket that did not peel: the same with more cells, or several with the most."""
+        most = max(self._options.cells, self._options.most_cells)
         wanted = int(differences * _CELLS_A_ROW)
-        if wanted <= most_cells and bucket.cells < most_cells:
-            return [_Bucket(bucket.number, bucket.of, min(most_cells, max(wanted, 2 * bucket.cells)))]
-        parts = max(2, -(-wanted // most_cells))
+        if wanted <= most and bucket.cells < most:
+            cells = min(most, max(wanted, 2 * bucket.cells))
+            self._options.told(f"about {differences:,} rows differ: reading again with a larger sketch")
+            return [Bucket(bucket.number, bucket.of, cells)]
+        parts = max(2, -(-wanted // most))
+        self._options.told(
+            f"about {differences:,} rows differ: {parts:,} passes, and as many to confirm what each one finds"
+        )
         if bucket.of * parts > _MOST_BUCKETS:
             self._reasons.append(f"about {differences:,} rows differ, too many to name; rebuild the view")
             return []
-        return [_Bucket(bucket.number * parts + n, bucket.of * parts, most_cells) for n in range(parts)]
+        return [Bucket(bucket.number * parts + n, bucket.of * parts, most) for n in reversed(range(parts))]
 
-    def _pass(self, bucket: _Bucket) -> Sketch | None:
+    def _pass(self, bucket: Bucket) -> Sketch | None:
         """One reading of both sides: base less view. None, with a reason, if it could not be completed."""
+        state = self._state
         try:
-            sketch, counts = self._fold(bucket)
+            sketch, counts = self._fold(self._job(bucket), self._under_way(bucket))
         except KeyWidthError:
             self._layout = self._layout.by_tokens()
+            state.by_token, state.under_way = True, None
             return self._pass(bucket)
-        except PageError as error:
-            raise StoreError("protocol", f"A page cannot be read: {error}", "Run it again.") from error
-        if self._passes == 0 or self._reasons:
-            self._counts = counts
-        self._passes += 1
+        if state.passes == 0 or self._reasons:
+            state.counts = counts
         self._require_really_empty(counts)
         return None if self._reasons else sketch
 
-    def _fold(self, bucket: _Bucket) -> tuple[Sketch, tuple[_Counts, _Counts]]:
-        total = Sketch(
-            self._layout, cells=bucket.cells, seed=self._seed, bucket=bucket.number, buckets=bucket.of
-        )
-        spare: SimpleQueue[Sketch] = SimpleQueue()
+    def _job(self, bucket: Bucket) -> Job:
+        return Job(self._sides, self._layout, self._state.seed, bucket, self._options.budget_rows)
 
-        def gather(_table: int, pages: Iterator[RawPage]) -> tuple[Sketch, _Counts]:
-            counts, part = _Counts(), _taken(spare) or total.like()
-            for page in pages:
-                folded = part.fold(page.body, page.start, page.rows)
-                counts.add(_Counts(folded.rows, folded.dropped, folded.newer))
-                self._types = page.types
-            return part, counts
+    def _under_way(self, bucket: Bucket) -> Pass:
+        """The pass that was begun over this bucket, or a new one."""
+        state = self._state
+        if state.under_way is None:
+            state.under_way = Pass(bucket, 2 * state.ranges)
+        return state.under_way
 
-        scan = RawScan(
-            self._reader,
-            [side.table for side in self._sides],
-            (*self._sides[VIEW].key, *self._sides[VIEW].values),
-            gather,
-            budget_rows=self._budget_rows,
-            progress=self._progress,
-        )
-        counts = _Counts(), _Counts()
-        for table, (part, counted) in scan:
-            (total.merge if table == BASE else total.subtract)(part)
-            counts[table].add(counted)
-            part.clear()
-            spare.put(part)
-        self._last = scan.report
-        self._reasons += _why_incomplete(scan.report, self._budget_rows)
-        return total, counts
+    def _fold(self, job: Job, begun: Pass) -> tuple[Sketch, tuple[Counts, Counts]]:
+        total = job.empty_sketch()
+        if begun.cells is not None:
+            total.cells[:] = begun.cells
+        begun.cells = total.cells
+        left = _left_of(tasks_by_turns(self._state.ranges, 2), begun.done)
+        # Of a range that was begun in parts, each part that is left counts as one.
+        total_ranges = max(begun.total, len(left))
+        report = ScanReport(total_ranges, rows=begun.rows, ranges_done=total_ranges - len(left))
+        for part in self._folder.fold(job, left, report, self._options.progress):
+            part.add_to(total)
+            begun.done += part.done
+            begun.rows = report.rows
+            for counted, more in zip(begun.counts, part.counts, strict=True):
+                counted.add(more)
+            self._keeper.keep(self._state)
+        self._last = report
+        self._reasons += _why_incomplete(report, self._options.budget_rows)
+        return total, begun.counts
 
-    def _require_really_empty(self, counts: tuple[_Counts, _Counts]) -> None:
+    def _took_one_side(self, bucket: Bucket, sketch: Sketch) -> bool:
+        """An emptied view, or base, is told by counting: all of the other side's rows that stay are lost, or orphans.
+
+        Not if each difference is to be listed.
+        """
+        rows = [counted.rows for counted in self._state.counts]
+        empty = min(counted.read for counted in self._state.counts) == 0
+        if bucket.of > 1 or self._spool or not empty or max(rows) <= by_key.MOST_BY_KEY:
+            return False
+        self._options.told("one side has no row at all: reading once more to confirm it")
+        self._options.sleep(self._options.grace_s)
+        again, counts = self._fold(self._job(bucket), Pass(bucket, 2 * self._state.ranges))
+        if self._reasons:
+            return True
+        self._confirmed_at = SCAN_CONSISTENCY
+        found = OneSided(self._rereader(), (rows[BASE], rows[VIEW]), (counts[BASE].rows, counts[VIEW].rows))
+        return found.into(self._tally, sketch.copy().subtract(again))
+
+    def _require_really_empty(self, counts: tuple[Counts, Counts]) -> None:
         """A side that sent no row at all is asked once more by the driver's ordinary decoder."""
         for side, counted in zip(self._sides, counts, strict=True):
-            if counted == _Counts() and not self._reasons:
+            if counted.read == 0 and not self._reasons:
                 key = quote(side.address[0])
                 if self._reader.rows(f"SELECT {key} FROM {side.table.cql_name} LIMIT 1"):
                     self._reasons.append(f"{side.table.cql_name} has rows, though the scan saw none")
@@ -249,19 +287,41 @@ class _Engine:
         if now != (view, base):
             self._reasons.append(f"{view.cql_name} or its base was altered while it was read")
 
-    def _confirmed(self, items: Any) -> Iterator[Difference]:
-        rereader = Rereader(self._reader, self._sides, self._layout, self._seed)
-        candidates = Candidates(rereader, self._types, self._grace_s, self._sleep)
-        yield from candidates.confirm(items)
-        if candidates.by_scan:
+    def _rereader(self) -> Rereader:
+        state = self._state
+        return Rereader(self._reader, self._sides, self._layout, self._types, state.seed, state.ranges)
+
+    def _confirmed(self, items: Items) -> list[Batch]:
+        if len(items) > by_key.MOST_BY_KEY:
             self._confirmed_at = SCAN_CONSISTENCY
+        if len(items):
+            self._options.told(f"confirming {len(items):,} rows that one side alone has")
+        return Confirming(self._rereader(), self._options.grace_s, self._options.sleep).confirm(items)
+
+    def _note(self, batches: list[Batch]) -> None:
+        state = self._state
+        for batch in batches:
+            self._tally.add(batch)
+            if self._spool:
+                self._spool.add(batch)
+                state.spooled = self._spool.size
+        state.kinds, state.worst = self._tally.counts, self._tally.worst
 
 
-def _taken(spare: SimpleQueue[Sketch]) -> Sketch | None:
-    try:
-        return spare.get_nowait()
-    except Empty:
-        return None
+def _left_of(tasks: list[RangeTask], done: list[RangeTask]) -> list[RangeTask]:
+    """The tasks, or what is left of them: of a range that was read in parts some may be done."""
+    finished: dict[int, list[tuple[int, int]]] = {}
+    for task in done:
+        finished.setdefault(task.table, []).append(task.tokens)
+    left = []
+    for task in tasks:
+        lo, hi = task.tokens
+        inside = sorted(t for t in finished.get(task.table, []) if lo <= t[0] and t[1] <= hi)
+        for start, end in [*inside, (hi, hi)]:
+            if lo < start:
+                left.append(RangeTask(task.table, (lo, start)))
+            lo = end
+    return left
 
 
 def _why_incomplete(report: ScanReport, budget_rows: int | None) -> list[str]:
@@ -287,5 +347,5 @@ def _layout(sides: tuple[Side, Side], cutoff: Cutoff | None) -> RowLayout:
         keys=len(view.key),
         base_partition=tuple(names.index(column.name) for column in base.table.partition_key),
         view_partition=tuple(names.index(column.name) for column in view.table.partition_key),
-        cutoff=(names.index(cutoff.column), cutoff.latest) if cutoff else None,
+        cutoff=(names.index(cutoff.column), cutoff.latest, cutoff.horizon) if cutoff else None,
     )

@@ -2,46 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from balancebook.reconcile.confirm import BY_KEY_CONSISTENCY
+from balancebook.reconcile.found import decoded_key
 from balancebook.reconcile.sides import Side
-from balancebook.reconcile.values import Cells, hashable_key
+from balancebook.reconcile.values import Cells
 from balancebook.sketch.layout import RowLayout
-from balancebook.sketch.sketch import PageError, Wanted, key_lane
+from balancebook.sketch.sketch import FoundRows, PageError, Wanted, key_lane
 from balancebook.store.errors import StoreError
 from balancebook.store.names import quote
-from balancebook.store.raw import RawPage, decode, raw_pages
-from balancebook.store.raw_scan import RawScan
+from balancebook.store.ranges import LOWEST, RANGES, ScanReport, range_clause, tasks_by_turns
+from balancebook.store.raw import RawCells, RawPage, raw_pages
+from balancebook.store.raw_scan import raw_scan
 from balancebook.store.reader import Reader
-from balancebook.store.scan import LOWEST, ScanReport, range_clause
 
 RawKey = tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row as one side has it: the view's key as bytes and decoded, and the other cells, decoded."""
+    """A row as one side has it: the view's key as bytes and decoded, and the other cells as bytes."""
 
     raw: RawKey
     key: Cells
-    cells: Cells
+    cells: RawCells
 
 
 @dataclass(frozen=True, slots=True)
 class Rereader:
-    """Reads single rows and partitions of both sides again. `sides`: base, view; `columns`: of the view, key first."""
+    """Reads single rows and partitions of both sides again. `sides`: base, view; `types`: of the view's columns."""
 
     reader: Reader
     sides: tuple[Side, Side]
     layout: RowLayout
+    types: Sequence[Any]
     seed: int
+    ranges: int = RANGES
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """What is read of either side, in this order."""
+        """What is read of either side: the view's columns, its key first."""
         return (*self.sides[1].key, *self.sides[1].values)
+
+    @property
+    def respelled(self) -> bool:
+        """Whether one key can have different bytes: decimal 1.0 and 1.00 are one."""
+        of_key = [column for column in self.sides[1].table.columns if column.name in self.sides[1].key]
+        return any(name in column.cql_type for column in of_key for name in ("decimal", "varint"))
 
     def by_key(self, side: int, raw: RawKey, key: Cells) -> Row | None:
         """The row of that key as one side has it now, at the confirming consistency. Raises StoreError."""
@@ -75,29 +85,36 @@ class Rereader:
             where, params = f" WHERE token({partition}) = ?", (token,)
         wanted = Wanted(self.layout, self.seed, lanes, by_key=by_key)
         pages = raw_pages(self.reader, self._select(side) + where, params, consistency=BY_KEY_CONSISTENCY)
-        return [row for page in pages for row in self.wanted(page, wanted)]
+        found = [self._wanted(page, wanted) for page in pages]
+        return [self._row(rows.cells(number)) for rows in found for number in range(len(rows))]
 
     def by_scan(
-        self, lanes: Iterable[int], sides: Mapping[int, Side], *, by_key: bool
-    ) -> tuple[list[tuple[int, Row]], ScanReport]:
-        """The wanted rows of whole sides, with the number of the side; they are all only if the report is complete."""
+        self, lanes: Iterable[int], sides: Sequence[int], *, by_key: bool
+    ) -> tuple[dict[int, FoundRows], ScanReport]:
+        """The wanted rows of whole sides, by the side's number; they are all only if the report is complete."""
         wanted = Wanted(self.layout, self.seed, lanes, by_key=by_key)
-        numbers = list(sides)
 
-        def gather(_table: int, pages: Iterator[RawPage]) -> list[Row]:
-            return [row for page in pages for row in self.wanted(page, wanted)]
+        def gather(_table: int, pages: Iterator[RawPage]) -> list[FoundRows]:
+            return [self._wanted(page, wanted) for page in pages]
 
-        scan = RawScan(self.reader, [side.table for side in sides.values()], self.columns, gather)
-        rows = [(numbers[table], row) for table, found in scan for row in found]
-        return rows, scan.report
+        tasks = tasks_by_turns(self.ranges, len(sides))
+        scan = raw_scan(self.reader, [self.sides[side].table for side in sides], self.columns, gather, tasks)
+        found: dict[int, list[FoundRows]] = {side: [] for side in sides}
+        for part in scan:
+            found[sides[part.task.table]] += [rows for rows in part.gathered if len(rows)]
+        return {side: FoundRows.joined(parts) for side, parts in found.items()}, scan.report
 
-    def wanted(self, page: RawPage, wanted: Wanted) -> list[Row]:
+    def first_rows(self, side: int, number: int) -> Iterator[RawPage]:
+        """The first rows of a side in the order of their tokens, as pages. Raises StoreError."""
+        cql = f"{self._select(side)} LIMIT {number}"
+        return raw_pages(self.reader, cql) if number else iter(())
+
+    def _wanted(self, page: RawPage, wanted: Wanted) -> FoundRows:
         """The rows of a page that are wanted. Raises StoreError for a page that is not as it says."""
         try:
-            found, _ = wanted.find(page.body, page.start, page.rows)
+            return wanted.find(page.body, page.start, page.rows)[0]
         except PageError as error:
             raise StoreError("protocol", f"A page cannot be read: {error}", "Run it again.") from error
-        return [self._row(page, row.cells) for row in found]
 
     def _select(self, side: int) -> str:
         selected = ", ".join(quote(name) for name in self.columns)
@@ -105,10 +122,9 @@ class Rereader:
 
     def _rows(self, page: RawPage) -> list[Row]:
         keys = self.layout.keys
-        return [self._row(page, cells) for cells in page.cells() if None not in cells[:keys]]
+        return [self._row(cells) for cells in page.cells() if None not in cells[:keys]]
 
-    def _row(self, page: RawPage, cells: tuple[bytes | None, ...]) -> Row:
+    def _row(self, cells: RawCells) -> Row:
         keys = self.layout.keys
-        decoded = decode(page.types, cells)
         raw = tuple(cell or b"" for cell in cells[:keys])
-        return Row(raw, hashable_key(decoded[:keys]), decoded[keys:])
+        return Row(raw, decoded_key(self.types[:keys], raw), cells[keys:])

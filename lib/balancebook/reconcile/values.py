@@ -37,6 +37,13 @@ def _hashable(value: Any) -> Hashable:
     return value if isinstance(value, Hashable) else repr(value)
 
 
+def canonical(value: Any) -> Any:
+    """A key's decoded value in one spelling: decimal 1.00 as 1, in tuples too."""
+    if isinstance(value, tuple):
+        return tuple(canonical(each) for each in value)
+    return value.normalize() if isinstance(value, Decimal) and value.is_finite() else value
+
+
 def order_key(key: Cells) -> tuple[Any, ...]:
     """What to sort rows' keys by: numbers by value, all else by its text."""
     return tuple(_order_key(value) for value in key)

@@ -135,7 +135,7 @@ def fold(  # noqa: PLR0912 (in one piece: what is split off by rows costs more t
     some rows of the page have been added.
     """
     # Unpacked once: numba counts references to an array each time that it is taken out of a tuple.
-    widths, keys, stride, places, lengths, word_ends, word_shifts, base_key, view_key, cutoff, latest = walk
+    widths, keys, stride, places, lengths, word_ends, word_shifts, base_key, view_key, cutoff, latest, horizon = walk
     size, words, bucket, buckets = shape
     columns, by_key = widths.shape[0], word_ends.shape[0] > 0
     starts, ends = np.empty(columns, np.int64), np.empty(columns, np.int64)
@@ -166,14 +166,12 @@ def fold(  # noqa: PLR0912 (in one piece: what is split off by rows costs more t
             if by_key and not key_is_regular(widths, keys, starts, ends):
                 return KEY_WIDTH, row - dropped - newer, dropped, newer
             key_end = ends[keys - 1]
-        if (
-            cutoff >= 0
-            and ends[cutoff] - starts[cutoff] == widths[cutoff]
-            and number_before(body, ends[cutoff], widths[cutoff]) > latest
-        ):
-            newer += 1
-            at = end
-            continue
+        if cutoff >= 0 and ends[cutoff] - starts[cutoff] == widths[cutoff]:
+            moment = number_before(body, ends[cutoff], widths[cutoff])
+            if latest < moment <= horizon:
+                newer += 1
+                at = end
+                continue
         if (
             buckets > 1
             and _place(hash_bytes(body, at, key_end, key_seed, key_seed2)[0], 0, buckets) != bucket

@@ -38,7 +38,8 @@ class Walk(NamedTuple):
     widths: of each column, -1 if they vary. lengths, places: if all are fixed, the length field of each cell (as the
     machine loads its 4 bytes) and where it stands in the row; `stride` is then the row's size, else 0.
     words: for each key word, where the 8 bytes end in the row, and by how many bits to shift them; none: the two tokens
-    are kept instead. base_key, view_key: the columns of either partition key. cutoff: the column, or -1.
+    are kept instead. base_key, view_key: the columns of either partition key. cutoff: the column, or -1; rows with
+    latest < value <= horizon are left out.
     """
 
     widths: npt.NDArray[np.int64]
@@ -52,6 +53,7 @@ class Walk(NamedTuple):
     view_key: npt.NDArray[np.int64]
     cutoff: int
     latest: int
+    horizon: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +62,15 @@ class RowLayout:
 
     widths: bytes of each column, None if they vary. keys: how many of the columns are the view's key; a row with a null
     among them is no row of the view. base_partition, view_partition: the places of the partition keys' columns, in
-    their order. cutoff: the place of a column of fixed width up to 8, signed, and the latest value that still counts.
-    by_token: keep both partition tokens of a row, even if its key would fit.
+    their order. cutoff: the place of a column of fixed width up to 8, signed, and the bounds (latest, horizon]
+    between which rows are left out. by_token: keep both partition tokens of a row, even if its key would fit.
     """
 
     widths: tuple[int | None, ...]
     keys: int
     base_partition: tuple[int, ...]
     view_partition: tuple[int, ...]
-    cutoff: tuple[int, int] | None = None
+    cutoff: tuple[int, int, int] | None = None
     by_token: bool = False
 
     def __post_init__(self) -> None:
@@ -102,7 +104,7 @@ class RowLayout:
         sizes = [4 + width for width in fixed]
         whole = len(fixed) == len(self.widths)
         words = self._key_words() if self.keeps_key else []
-        cutoff, latest = self.cutoff or (-1, 0)
+        cutoff, latest, horizon = self.cutoff or (-1, 0, 0)
         return Walk(
             widths=np.array([-1 if width is None else width for width in self.widths], np.int64),
             keys=self.keys,
@@ -115,6 +117,7 @@ class RowLayout:
             view_key=np.array(self.view_partition, np.int64),
             cutoff=cutoff,
             latest=latest,
+            horizon=horizon,
         )
 
     def key_cells(self, words: Sequence[int]) -> list[bytes]:

@@ -154,11 +154,35 @@ class Sketch:
 
 
 @dataclass(frozen=True, slots=True)
-class FoundRow:
-    """A row of a page: its cells as they came (None: null) and its lane, of the row or of its key."""
+class FoundRows:
+    """Rows of a page: their bytes as they came, where each ends in them, and lanes, uint64 (n, 2), of key and row."""
 
-    cells: tuple[bytes | None, ...]
-    lane: int
+    body: bytes
+    ends: npt.NDArray[np.int64]
+    lanes: Words
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def cells(self, row: int) -> tuple[bytes | None, ...]:
+        """The cells of one of them, None for null."""
+        at, end = int(self.ends[row - 1]) if row else 0, int(self.ends[row])
+        cells: list[bytes | None] = []
+        while at < end:
+            length = int.from_bytes(self.body[at : at + 4], "big", signed=True)
+            at += 4
+            cells.append(None if length < 0 else self.body[at : at + length])
+            at += max(length, 0)
+        return tuple(cells)
+
+    @staticmethod
+    def joined(parts: Sequence[FoundRows]) -> FoundRows:
+        """All of them, in that order."""
+        if not parts:
+            return FoundRows(b"", np.empty(0, np.int64), np.empty((0, 2), np.uint64))
+        before = np.cumsum([0, *(len(part.body) for part in parts[:-1])])
+        ends = np.concatenate([part.ends + start for part, start in zip(parts, before, strict=True)])
+        return FoundRows(b"".join(part.body for part in parts), ends, np.concatenate([p.lanes for p in parts]))
 
 
 class Wanted:
@@ -166,21 +190,22 @@ class Wanted:
 
     def __init__(self, layout: RowLayout, seed: int, lanes: Iterable[int], *, by_key: bool) -> None:
         self._walk, self._seeds, self._by_key = layout.walk(), seeds_of(seed), by_key
-        wanted = np.fromiter(lanes, np.uint64)
+        wanted = lanes if isinstance(lanes, np.ndarray) else np.fromiter(lanes, np.uint64)
         self._table = finding.open_table(wanted, 1 << (2 * len(wanted) + 2).bit_length())
 
-    def find(self, body: Page, start: int, rows: int) -> tuple[list[FoundRow], Folded]:
+    def find(self, body: Page, start: int, rows: int) -> tuple[FoundRows, Folded]:
         """The page's rows that are wanted, and how many rows it has. Raises PageError."""
-        code, bounds, lanes, dropped = finding.find(
+        code, taken, ends, lanes, dropped = finding.find(
             body, start, rows, self._walk, self._seeds, self._table, self._by_key
         )
         raise_for(code)
-        data = body.tobytes() if len(bounds) else b""
-        found = [
-            FoundRow(tuple(None if end < 0 else data[at:end] for at, end in row), lane)
-            for row, lane in zip(bounds.tolist(), lanes.tolist(), strict=True)
-        ]
-        return found, Folded(rows - dropped, dropped, 0)
+        return FoundRows(taken.tobytes(), ends, lanes), Folded(rows - dropped, dropped, 0)
+
+
+def key_lanes(layout: RowLayout, names: Words, seed: int) -> Words:
+    """The lanes by which `Wanted` looks for the keys of items that are named by them (RowLayout.keeps_key)."""
+    walk = layout.walk()
+    return finding.key_lanes(np.ascontiguousarray(names), walk.widths, walk.keys, seeds_of(seed))
 
 
 def key_lane(cells: Sequence[bytes], seed: int) -> int:

@@ -6,7 +6,7 @@ from collections import deque
 
 from balancebook.store.names import quote
 from balancebook.store.reader import Pending, Reader
-from balancebook.store.scan import range_clause, split_ring
+from balancebook.store.ranges import range_clause, split_ring
 from balancebook.store.schema import Table
 
 _RANGES = 64

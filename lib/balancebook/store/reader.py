@@ -207,6 +207,17 @@ class Reader:
             bound.consistency_level = ConsistencyLevel.name_to_value[consistency]
         return bound
 
+    def column_types(self, cql: str) -> tuple[Any, ...]:
+        """The types of a SELECT's columns: the driver's classes (see store.raw.decode). Nothing is read."""
+        metadata = self._prepare(cql).result_metadata
+        if not metadata:
+            raise StoreError(
+                "protocol",
+                f"{doing(cql)}: the server does not say what the columns are.",
+                "Report the server's version.",
+            )
+        return tuple(column[3] for column in metadata)
+
     def _raw_session(self) -> Session:
         with self._lock:
             if self._raw is None:
