@@ -30,6 +30,18 @@ class BalancebookError(Exception):
     def __str__(self) -> str:
         return f"{self.message} {self.remedy}".rstrip()
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # As it crosses from a worker process: by its fields, since its own arguments are not the exception's.
+        return _again, (type(self), self.args, self.__dict__)
+
+
+def _again(
+    kind: type[BalancebookError], arguments: tuple[object, ...], values: dict[str, object]
+) -> BalancebookError:
+    error = kind.__new__(kind, *arguments)
+    error.__dict__.update(values)
+    return error
+
 
 class UsageError(BalancebookError):
     """A bad parameter, profile or command: nothing ran. `suggestion` is a likely intended value, if any."""

@@ -29,8 +29,8 @@ from balancebook.settings import Profile, retarget
 from balancebook.store.admin import Admin
 from balancebook.store.connect import close, connect
 from balancebook.store.health import view_health
-from balancebook.store.reader import Reader, open_reader
 from balancebook.store.ranges import ScanReport
+from balancebook.store.reader import Reader, open_reader
 from balancebook.store.schema import View, read_view
 from balancebook.verdict import Verdict
 

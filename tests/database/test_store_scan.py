@@ -17,9 +17,9 @@ from balancebook.demo.schema import create_schema
 from balancebook.profile import Limits, Profile
 from balancebook.store.connect import close, connect
 from balancebook.store.errors import StoreError
-from balancebook.store.reader import Reader, open_reader
 from balancebook.store.estimate import Cost, estimate
 from balancebook.store.ranges import HIGHEST, LOWEST, ScanReport
+from balancebook.store.reader import Reader, open_reader
 from balancebook.store.scan import scan
 from balancebook.store.schema import Table, read_table, read_view
 

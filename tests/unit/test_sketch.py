@@ -300,7 +300,9 @@ def test_wanted_rows_are_found(
 
 @settings(max_examples=50, deadline=None)
 @given(sides())
-def test_the_lane_of_a_key_follows_from_its_words(given_sides: tuple[RowLayout, list[Row], list[Row]]) -> None:
+def test_the_lane_of_a_key_follows_from_its_words(
+    given_sides: tuple[RowLayout, list[Row], list[Row]],
+) -> None:
     layout, rows, _ = given_sides
     if not layout.keeps_key:
         return

@@ -12,8 +12,8 @@ from balancebook.assets import Registry
 from balancebook.balances.strategies import Strategy
 from balancebook.balances.target import Target, shape_of
 from balancebook.errors import BalancebookError, UsageError
-from balancebook.store.reader import Reader
 from balancebook.store.ranges import ScanReport
+from balancebook.store.reader import Reader
 from balancebook.store.scan import scan
 from balancebook.store.schema import quote
 

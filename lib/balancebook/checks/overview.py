@@ -14,8 +14,8 @@ from balancebook.checks.base import CHECKS
 from balancebook.checks.context import Context
 from balancebook.checks.truth import Entry, assets_in_base, newest_entries
 from balancebook.errors import BalancebookError
-from balancebook.store.health import view_health
 from balancebook.store.estimate import estimate
+from balancebook.store.health import view_health
 from balancebook.store.schema import Table, read_table
 from balancebook.verdict import MARKS, Verdict, merge
 

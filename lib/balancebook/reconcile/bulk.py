@@ -113,7 +113,7 @@ class BulkBatch:
 def confirm_by_scan(
     items: Items, rereader: Rereader, grace_s: float, sleep: Callable[[float], None]
 ) -> list[Batch]:
-    """Each row that differs. What changed or healed meanwhile is LAGGING; if a scan is not complete, all are UNKNOWN."""
+    """Each row that differs. What changed or healed meanwhile is LAGGING; all are UNKNOWN if a scan is incomplete."""
     layout = rereader.layout
     if layout.keeps_key:
         lanes = np.stack([key_lanes(layout, items.names, rereader.seed), items.lanes[:, 0]], axis=1)

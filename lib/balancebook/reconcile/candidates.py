@@ -113,9 +113,7 @@ class Confirming:
 
     def _observe(self, key: Cells, candidate: Candidate) -> Seen | StoreError:
         try:
-            base, view = (
-                self.rereader.by_key(side, candidate.spelled(side), key) for side in (BASE, VIEW)
-            )
+            base, view = (self.rereader.by_key(side, candidate.spelled(side), key) for side in (BASE, VIEW))
         except StoreError as error:
             return error
         return base.cells if base else None, view.cells if view else None

@@ -19,7 +19,7 @@ from balancebook.reconcile import candidates as by_key
 from balancebook.reconcile.candidates import Confirming
 from balancebook.reconcile.confirm import BY_KEY_CONSISTENCY, SCAN_CONSISTENCY
 from balancebook.reconcile.fold import BASE, VIEW, Bucket, Counts, Folder, Job, ThreadFolder
-from balancebook.reconcile.found import Batch, Tally
+from balancebook.reconcile.found import Batch
 from balancebook.reconcile.naive import NaiveReport
 from balancebook.reconcile.one_sided import OneSided
 from balancebook.reconcile.readback import Rereader

@@ -24,8 +24,8 @@ from balancebook.reconcile.confirm import (
 from balancebook.reconcile.kinds import FAULTS, SEVERITY, Kind
 from balancebook.reconcile.sides import Rows, Side, base_side, view_side
 from balancebook.reconcile.values import Cells, order_key, to_json
-from balancebook.store.reader import Reader
 from balancebook.store.ranges import Progress, ScanReport, TokenRange, merge_ranges
+from balancebook.store.reader import Reader
 from balancebook.store.schema import View
 from balancebook.verdict import Json, Verdict
 

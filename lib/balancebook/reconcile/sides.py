@@ -8,8 +8,8 @@ from balancebook.errors import BalancebookError
 from balancebook.reconcile.values import Cells, hashable_key
 from balancebook.store.definition import definition_of
 from balancebook.store.errors import StoreError
-from balancebook.store.reader import Reader, Row
 from balancebook.store.ranges import Progress, ScanReport
+from balancebook.store.reader import Reader, Row
 from balancebook.store.scan import scan
 from balancebook.store.schema import Table, View, quote, read_table
 

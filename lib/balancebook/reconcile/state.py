@@ -78,7 +78,9 @@ class Keeper:
         try:
             with zipfile.ZipFile(self._path) as kept:
                 document = json.loads(kept.read("state.json"))
-                cells = np.load(io.BytesIO(kept.read("cells.npy"))) if document["state"]["under_way"] else None
+                cells = (
+                    np.load(io.BytesIO(kept.read("cells.npy"))) if document["state"]["under_way"] else None
+                )
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise UsageError(
                 f"What {self._path} kept of the run cannot be read: {error}.",

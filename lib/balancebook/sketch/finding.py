@@ -78,7 +78,13 @@ def find(
         taken[size : size + end - start] = body[start:end]
         size += end - start
         bounds[row, 1] = size
-    return (OK if at == body.shape[0] else LEFT_OVER), taken, bounds[:count, 1].copy(), lanes[:count].copy(), dropped
+    return (
+        (OK if at == body.shape[0] else LEFT_OVER),
+        taken,
+        bounds[:count, 1].copy(),
+        lanes[:count].copy(),
+        dropped,
+    )
 
 
 @kernel

@@ -126,7 +126,7 @@ def _add_all(cells: Words, size: int, lanes: Words, names: Words, count: int) ->
 
 
 @kernel
-def fold(  # noqa: PLR0912 (in one piece: what is split off by rows costs more than it tells)
+def fold(  # noqa: PLR0912, PLR0915 (in one piece: what is split off by rows costs more than it tells)
     body: Page, at: int, rows: int, walk: Walk, seeds: Words, cells: Words, shape: Shape
 ) -> tuple[int, int, int, int]:
     """Add the page's rows to the cells. Returns (code, rows folded, left out as no view row, left out as too new).
@@ -135,7 +135,20 @@ def fold(  # noqa: PLR0912 (in one piece: what is split off by rows costs more t
     some rows of the page have been added.
     """
     # Unpacked once: numba counts references to an array each time that it is taken out of a tuple.
-    widths, keys, stride, places, lengths, word_ends, word_shifts, base_key, view_key, cutoff, latest, horizon = walk
+    (
+        widths,
+        keys,
+        stride,
+        places,
+        lengths,
+        word_ends,
+        word_shifts,
+        base_key,
+        view_key,
+        cutoff,
+        latest,
+        horizon,
+    ) = walk
     size, words, bucket, buckets = shape
     columns, by_key = widths.shape[0], word_ends.shape[0] > 0
     starts, ends = np.empty(columns, np.int64), np.empty(columns, np.int64)

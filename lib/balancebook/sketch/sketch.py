@@ -182,7 +182,9 @@ class FoundRows:
             return FoundRows(b"", np.empty(0, np.int64), np.empty((0, 2), np.uint64))
         before = np.cumsum([0, *(len(part.body) for part in parts[:-1])])
         ends = np.concatenate([part.ends + start for part, start in zip(parts, before, strict=True)])
-        return FoundRows(b"".join(part.body for part in parts), ends, np.concatenate([p.lanes for p in parts]))
+        return FoundRows(
+            b"".join(part.body for part in parts), ends, np.concatenate([p.lanes for p in parts])
+        )
 
 
 class Wanted:

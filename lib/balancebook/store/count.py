@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 
 from balancebook.store.names import quote
-from balancebook.store.reader import Pending, Reader
 from balancebook.store.ranges import range_clause, split_ring
+from balancebook.store.reader import Pending, Reader
 from balancebook.store.schema import Table
 
 _RANGES = 64

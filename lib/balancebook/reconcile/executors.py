@@ -1,0 +1,201 @@
+"""Folding in other processes, here or on a Dask cluster: each takes many ranges, opens its own session, and sends back
+one sketch."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+
+from balancebook.errors import UsageError
+from balancebook.profile import Profile
+from balancebook.reconcile.fold import Counts, FoldedPart, Job, ThreadFolder, no_counts
+from balancebook.sketch.rows import Words
+from balancebook.sketch.sketch import KeyWidthError
+from balancebook.store.errors import StoreError
+from balancebook.store.ranges import Progress, RangeTask, ScanReport
+from balancebook.store.reader import Reader, open_reader
+
+# So many shares for each worker that one that is slow holds up little.
+_SHARES = 4
+_MOST_RANGES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What a worker made of its ranges: the cells of base less view, and what became of each range."""
+
+    cells: Words
+    counts: tuple[Counts, Counts]
+    done: list[RangeTask]
+    report: ScanReport
+
+
+@dataclass(frozen=True, slots=True)
+class PoolFolder:
+    """Folds on an executor of `workers` processes. `profile`: how each of them connects.
+
+    A worker that dies leaves its ranges unknown.
+    """
+
+    executor: Executor
+    workers: int
+    profile: Profile
+
+    def fold(
+        self, job: Job, tasks: Sequence[RangeTask], report: ScanReport, progress: Progress | None
+    ) -> Iterator[FoldedPart]:
+        """See Folder."""
+        size = max(2, min(_MOST_RANGES, -(-len(tasks) // (_SHARES * self.workers))))
+        waiting = [list(tasks[start : start + size]) for start in range(0, len(tasks), size)][::-1]
+        running: dict[Future[Share], list[RangeTask]] = {}
+        total = no_counts()
+        try:
+            while waiting or running:
+                while waiting and len(running) <= self.workers and not report.truncated:
+                    share = waiting.pop()
+                    running[self._submit(job, share)] = share
+                if not running:
+                    return
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    part = self._settle(job, future, running.pop(future), report)
+                    if part:
+                        for counted, more in zip(total, part.counts, strict=True):
+                            counted.add(more)
+                        report.truncated |= _beyond(total, job.budget_rows)
+                        yield part
+                    if progress:
+                        progress(report)
+        finally:
+            for future in running:
+                future.cancel()
+
+    def _submit(self, job: Job, tasks: list[RangeTask]) -> Future[Share]:
+        try:
+            return self.executor.submit(fold_share, self.profile, job, tasks)
+        except BrokenExecutor as error:
+            # One worker has died: the pool takes nothing more.
+            failed: Future[Share] = Future()
+            failed.set_exception(error)
+            return failed
+
+    def _settle(
+        self, job: Job, future: Future[Share], tasks: list[RangeTask], report: ScanReport
+    ) -> FoldedPart | None:
+        try:
+            share = future.result()
+        except (StoreError, KeyWidthError):
+            raise
+        except Exception as error:  # noqa: BLE001 (a worker that died, of whatever: its ranges were not read)
+            told = f"a worker ended: {type(error).__name__}: {error}".rstrip(": ")
+            report.leave([task.tokens for task in tasks], [told])
+            return None
+        report.rows += share.report.rows
+        report.ranges_done += share.report.ranges_done
+        report.truncated |= share.report.truncated
+        report.leave(share.report.unknown_ranges, share.report.reasons)
+        sketch = job.empty_sketch()
+        sketch.cells[:] = share.cells
+        return FoldedPart(share.done, sketch, 1, share.counts)
+
+
+def _beyond(counts: tuple[Counts, Counts], budget_rows: int | None) -> bool:
+    return budget_rows is not None and max(counted.read for counted in counts) > budget_rows
+
+
+def fold_share(profile: Profile, job: Job, tasks: list[RangeTask]) -> Share:
+    """What a worker does: read the ranges and fold them, in a session that it keeps for the next share."""
+    total, counts = job.empty_sketch(), no_counts()
+    done: list[RangeTask] = []
+    report = ScanReport(ranges_total=len(tasks))
+    for part in ThreadFolder(_reader(profile)).fold(job, tasks, report, None):
+        part.add_to(total)
+        done += part.done
+        for counted, more in zip(counts, part.counts, strict=True):
+            counted.add(more)
+    return Share(total.cells, counts, done, report)
+
+
+_readers: dict[str, Reader] = {}
+_opening = threading.Lock()
+
+
+def _reader(profile: Profile) -> Reader:
+    """One session for each worker process, open until it ends."""
+    key = profile.model_dump_json()
+    with _opening:
+        if key not in _readers:
+            _readers[key] = open_reader(profile)
+        return _readers[key]
+
+
+@contextlib.contextmanager
+def processes(workers: int, profile: Profile) -> Iterator[PoolFolder]:
+    """Worker processes on this machine. They end with the block, at once if it ends by an exception."""
+    # Not forked: threads and sessions of this process must not be theirs.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(os.getpid(),))
+    try:
+        yield PoolFolder(pool, workers, profile)
+    except BaseException:
+        _end(pool)
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _begin(parent: int) -> None:
+    # Ctrl-C reaches the whole group of processes: the one that was asked ends the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """A parent that was killed takes its workers along."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        psutil.Process(parent).wait()
+    os._exit(1)
+
+
+def _end(pool: ProcessPoolExecutor) -> None:
+    for worker in list((pool._processes or {}).values()):
+        worker.terminate()
+
+
+@contextlib.contextmanager
+def dask(address: str, profile: Profile) -> Iterator[PoolFolder]:
+    """The workers of a Dask scheduler. Raises UsageError if it cannot be reached or the extra is not installed.
+
+    The profile is sent to them; its secrets are references, which each worker resolves for itself.
+    """
+    try:
+        from distributed import Client  # noqa: PLC0415 (an extra that few have)
+    except ImportError as error:
+        raise UsageError(
+            "--scheduler needs the extra dask.", "pip install 'balancebook[dask]'", parameter="scheduler"
+        ) from error
+    try:
+        client: Any = Client(address, timeout=profile.limits.connect_timeout_s)
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"There is no Dask scheduler at {address}: {error}.",
+            "Give the address that it printed when it was started, for instance tcp://10.0.0.5:8786.",
+            parameter="scheduler",
+        ) from error
+    with client:
+        workers = len(client.scheduler_info(n_workers=-1)["workers"])
+        if not workers:
+            raise UsageError(
+                f"The Dask scheduler at {address} has no worker.", "Start some.", parameter="scheduler"
+            )
+        # A share that is tried again by itself would be read twice for nothing; what failed is told.
+        with client.get_executor(retries=0, pure=False) as executor:
+            yield PoolFolder(executor, workers, profile)
