@@ -24,7 +24,6 @@ from balancebook.reconcile.sides import Side, base_side, view_side
 from balancebook.sketch.layout import RowLayout, fixed_width
 from balancebook.sketch.sketch import KeyWidthError, PageError, Sketch
 from balancebook.store.errors import StoreError
-from balancebook.store.names import quote
 from balancebook.store.raw import RawPage
 from balancebook.store.raw_scan import RawScan
 from balancebook.store.reader import Reader
@@ -81,8 +80,8 @@ def reconcile(  # noqa: PLR0913 (keywords with defaults, each of them used)
 
     Kinds, counts and samples are those of naive.read_and_compare; `budget_rows` holds for each side in each pass. It
     begins with `cells` cells, and takes up to `most_cells` before it goes bucket by bucket. `progress` is called after
-    each range of a pass. Raises StoreError for what no retry mends, BalancebookError for a view that filters by more
-    than IS NOT NULL, or a cut-off that is no number in the view.
+    each range of a pass. Raises StoreError for what no retry mends, BalancebookError for a view that filters by what
+    cannot be compared, or a cut-off that is no number in the view.
     """
     return _Engine(reader, view, grace_s, cutoff, budget_rows, sleep, progress).report(
         samples, cells, max(cells, most_cells)
@@ -219,6 +218,7 @@ class _Engine:
             gather,
             budget_rows=self._budget_rows,
             progress=self._progress,
+            wheres=[side.selected.where for side in self._sides],
         )
         counts = _Counts(), _Counts()
         for table, (part, counted) in scan:
@@ -233,10 +233,8 @@ class _Engine:
     def _require_really_empty(self, counts: tuple[_Counts, _Counts]) -> None:
         """A side that sent no row at all is asked once more by the driver's ordinary decoder."""
         for side, counted in zip(self._sides, counts, strict=True):
-            if counted == _Counts() and not self._reasons:
-                key = quote(side.address[0])
-                if self._reader.rows(f"SELECT {key} FROM {side.table.cql_name} LIMIT 1"):
-                    self._reasons.append(f"{side.table.cql_name} has rows, though the scan saw none")
+            if counted == _Counts() and not self._reasons and side.has_rows(self._reader):
+                self._reasons.append(f"{side.table.cql_name} has rows, though the scan saw none")
 
     def _require_same_schema(self) -> None:
         if self._reasons:

@@ -15,7 +15,7 @@ from balancebook.store.names import quote
 from balancebook.store.raw import RawPage, decode, raw_pages
 from balancebook.store.raw_scan import RawScan
 from balancebook.store.reader import Reader
-from balancebook.store.scan import LOWEST, ScanReport, range_clause
+from balancebook.store.scan import LOWEST, ScanReport, filtered, range_clause
 
 RawKey = tuple[bytes, ...]
 
@@ -62,7 +62,11 @@ class Rereader:
         )
         rows = [row for page in pages for row in self._rows(page)]
         # A base row may be there under another key of the view. What is equal in CQL may have other bytes.
-        return next((row for row in rows if row.raw == raw or row.key == key), None)
+        one = next((row for row in rows if row.raw == raw or row.key == key), None)
+        if one is None:
+            return None
+        cells = dict(zip(self.sides[side].key, one.raw, strict=True))
+        return one if self.sides[side].selected.admits(self.reader, cells, serialized=True) else None
 
     def in_partition(self, side: int, token: int, lanes: Iterable[int], *, by_key: bool = False) -> list[Row]:
         """The wanted rows of the partitions with that token. Raises StoreError."""
@@ -74,7 +78,8 @@ class Rereader:
             partition = ", ".join(quote(column.name) for column in table.partition_key)
             where, params = f" WHERE token({partition}) = ?", (token,)
         wanted = Wanted(self.layout, self.seed, lanes, by_key=by_key)
-        pages = raw_pages(self.reader, self._select(side) + where, params, consistency=BY_KEY_CONSISTENCY)
+        statement = self._select(side) + filtered(where, self.sides[side].selected.where)
+        pages = raw_pages(self.reader, statement, params, consistency=BY_KEY_CONSISTENCY)
         return [row for page in pages for row in self.wanted(page, wanted)]
 
     def by_scan(
@@ -87,7 +92,13 @@ class Rereader:
         def gather(_table: int, pages: Iterator[RawPage]) -> list[Row]:
             return [row for page in pages for row in self.wanted(page, wanted)]
 
-        scan = RawScan(self.reader, [side.table for side in sides.values()], self.columns, gather)
+        scan = RawScan(
+            self.reader,
+            [side.table for side in sides.values()],
+            self.columns,
+            gather,
+            wheres=[side.selected.where for side in sides.values()],
+        )
         rows = [(numbers[table], row) for table, found in scan for row in found]
         return rows, scan.report
 

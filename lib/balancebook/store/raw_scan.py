@@ -26,6 +26,7 @@ from balancebook.store.scan import (
     Progress,
     ScanReport,
     TokenRange,
+    filtered,
     merge_ranges,
     range_clause,
     scattered,
@@ -74,7 +75,8 @@ class RawScan(Generic[Gathered]):
 
     Each range comes when it was read to its end, so that a retry counts nothing twice. The columns of every page are
     held against those asked for. `report` covers all tables together: they were read only if it is complete. More than
-    `budget_rows` rows of a table end the scan: it is truncated. Raises StoreError at once for what no retry mends.
+    `budget_rows` rows of a table end the scan: it is truncated. `wheres`: for each table conditions in CQL that its
+    rows must satisfy, or "" (see store.view_filter). Raises StoreError at once for what no retry mends.
     """
 
     def __init__(  # noqa: PLR0913 (keywords with defaults, each of them used)
@@ -89,6 +91,7 @@ class RawScan(Generic[Gathered]):
         page_size: int = 5000,
         budget_rows: int | None = None,
         progress: Progress | None = None,
+        wheres: Sequence[str] | None = None,
     ) -> None:
         if reader.server.partitioner != MURMUR3:
             raise StoreError(
@@ -102,6 +105,7 @@ class RawScan(Generic[Gathered]):
         self._budget, self._fetched = budget_rows, [0] * len(tables)
         selected = ", ".join(quote(name) for name in columns)
         self._selects = [f"SELECT {selected} FROM {table.cql_name}" for table in tables]
+        self._wheres = wheres or [""] * len(tables)
         self._suffix = dialect_of(reader.server, reader.profile).scan_suffix
         self._lock = threading.Lock()
         self._failures_in_a_row = 0
@@ -175,8 +179,8 @@ class RawScan(Generic[Gathered]):
         return _Outcome(task.table, [gathered], [], [])
 
     def _pages(self, task: _Task, page_size: int) -> Iterator[RawPage]:
-        where, params = range_clause(self._tables[task.table], task.tokens)
-        statement = self._selects[task.table] + where + self._suffix
+        clause, params = range_clause(self._tables[task.table], task.tokens)
+        statement = self._selects[task.table] + filtered(clause, self._wheres[task.table]) + self._suffix
         for page in raw_pages(self._reader, statement, params, page_size=page_size):
             if page.names != self._columns:
                 raise StoreError(

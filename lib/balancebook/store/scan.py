@@ -24,6 +24,7 @@ __all__ = [
     "Scan",
     "ScanReport",
     "estimate",
+    "filtered",
     "merge_ranges",
     "range_clause",
     "scan",
@@ -109,6 +110,13 @@ def range_clause(table: Table, tokens: TokenRange) -> tuple[str, tuple[int, ...]
     return (f" WHERE {where}" if where else ""), tuple(value for _, value in bounds)
 
 
+def filtered(clause: str, where: str) -> str:
+    """A WHERE, or nothing, and conditions besides (see store.view_filter), which the server checks row by row."""
+    if not where:
+        return clause
+    return f"{clause} {'AND' if clause else 'WHERE'} {where} ALLOW FILTERING"
+
+
 @dataclass(frozen=True, slots=True)
 class _Outcome:
     """What became of one range: its rows, the parts that could not be read, and whether it was left before its end."""
@@ -138,6 +146,7 @@ class Scan:
     page_size: int
     distinct: bool
     progress: Progress | None
+    where: str
 
     def __post_init__(self) -> None:
         selected = ", ".join(quote(name) for name in self.columns)
@@ -200,9 +209,10 @@ class Scan:
         if self._failures_in_a_row >= 2 * self.in_flight:
             return _Outcome([], [tokens], [], cut=False)
         rows: list[Row] = []
-        where, params = range_clause(self.table, tokens)
+        clause, params = range_clause(self.table, tokens)
+        statement = self._select + filtered(clause, self.where) + self._suffix
         try:
-            for page in self.reader.pages(self._select + where + self._suffix, params, page_size=page_size):
+            for page in self.reader.pages(statement, params, page_size=page_size):
                 rows += page
                 if self._count(len(page)):
                     return _Outcome(rows, [], [], cut=True)
@@ -237,11 +247,13 @@ def scan(  # noqa: PLR0913  (keywords with defaults, each of them used)
     page_size: int = 5000,
     distinct: bool = False,
     progress: Progress | None = None,
+    where: str = "",
 ) -> Scan:
     """A scan of `columns` of a whole table or view, at LOCAL_ONE; nothing is read before it is iterated over.
 
     At the most `budget_rows` rows are given; if there are more, the report says truncated. `distinct` reads each
     partition key once (columns: those of the partition key). `progress` is called with the report after every range.
+    `where`: conditions in CQL that the rows must satisfy (see store.view_filter).
     Raises StoreError at once for what no retry can mend (permission, missing table); what may pass becomes an unknown
     range in the report.
     """
@@ -263,4 +275,5 @@ def scan(  # noqa: PLR0913  (keywords with defaults, each of them used)
         page_size=page_size,
         distinct=distinct,
         progress=progress,
+        where=where,
     )
