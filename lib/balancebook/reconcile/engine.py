@@ -271,10 +271,8 @@ class _Engine:
     def _require_really_empty(self, counts: tuple[Counts, Counts]) -> None:
         """A side that sent no row at all is asked once more by the driver's ordinary decoder."""
         for side, counted in zip(self._sides, counts, strict=True):
-            if counted.read == 0 and not self._reasons:
-                key = quote(side.address[0])
-                if self._reader.rows(f"SELECT {key} FROM {side.table.cql_name} LIMIT 1"):
-                    self._reasons.append(f"{side.table.cql_name} has rows, though the scan saw none")
+            if counted.read == 0 and not self._reasons and side.has_rows(self._reader):
+                self._reasons.append(f"{side.table.cql_name} has rows, though the scan saw none")
 
     def _require_same_schema(self) -> None:
         if self._reasons:

@@ -183,7 +183,7 @@ def dask(address: str, profile: Profile) -> Iterator[PoolFolder]:
             "--scheduler needs the extra dask.", "pip install 'balancebook[dask]'", parameter="scheduler"
         ) from error
     try:
-        client: Any = Client(address, timeout=profile.limits.connect_timeout_s)
+        client: Any = Client(address, timeout=profile.limits.connect_timeout_s)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
         raise UsageError(
             f"There is no Dask scheduler at {address}: {error}.",

@@ -137,6 +137,7 @@ class ThreadFolder:
             budget_rows=job.budget_rows,
             progress=progress,
             report=report,
+            wheres=[side.selected.where for side in job.sides],
         )
         try:
             for part in scan:

@@ -154,7 +154,7 @@ def read_and_compare(
     Only what both confirming reads show with the same cells is a fault; what healed or changed is LAGGING. Candidates
     are read by key at LOCAL_QUORUM (which may cause a read repair), more than 10,000 of them by a second scan of both
     sides at LOCAL_ONE. REPLICA is not told from LAGGING here. `budget_rows` holds for each side.
-    Raises StoreError for what no retry mends, BalancebookError for a view that filters by more than IS NOT NULL.
+    Raises StoreError for what no retry mends, BalancebookError for a view that filters by what cannot be compared.
     """
     base, derived = base_side(reader, view), view_side(view)
     base_rows, base_scan = base.read(reader, budget_rows, progress)

@@ -14,7 +14,7 @@ from balancebook.sketch.layout import RowLayout
 from balancebook.sketch.sketch import FoundRows, PageError, Wanted, key_lane
 from balancebook.store.errors import StoreError
 from balancebook.store.names import quote
-from balancebook.store.ranges import LOWEST, RANGES, ScanReport, range_clause, tasks_by_turns
+from balancebook.store.ranges import LOWEST, RANGES, ScanReport, filtered, range_clause, tasks_by_turns
 from balancebook.store.raw import RawCells, RawPage, raw_pages
 from balancebook.store.raw_scan import raw_scan
 from balancebook.store.reader import Reader
@@ -72,7 +72,11 @@ class Rereader:
         )
         rows = [row for page in pages for row in self._rows(page)]
         # A base row may be there under another key of the view. What is equal in CQL may have other bytes.
-        return next((row for row in rows if row.raw == raw or row.key == key), None)
+        one = next((row for row in rows if row.raw == raw or row.key == key), None)
+        if one is None:
+            return None
+        cells = dict(zip(self.sides[side].key, one.raw, strict=True))
+        return one if self.sides[side].selected.admits(self.reader, cells, serialized=True) else None
 
     def in_partition(self, side: int, token: int, lanes: Iterable[int], *, by_key: bool = False) -> list[Row]:
         """The wanted rows of the partitions with that token. Raises StoreError."""
@@ -84,7 +88,8 @@ class Rereader:
             partition = ", ".join(quote(column.name) for column in table.partition_key)
             where, params = f" WHERE token({partition}) = ?", (token,)
         wanted = Wanted(self.layout, self.seed, lanes, by_key=by_key)
-        pages = raw_pages(self.reader, self._select(side) + where, params, consistency=BY_KEY_CONSISTENCY)
+        statement = self._select(side) + filtered(where, self.sides[side].selected.where)
+        pages = raw_pages(self.reader, statement, params, consistency=BY_KEY_CONSISTENCY)
         found = [self._wanted(page, wanted) for page in pages]
         return [self._row(rows.cells(number)) for rows in found for number in range(len(rows))]
 
@@ -98,7 +103,14 @@ class Rereader:
             return [self._wanted(page, wanted) for page in pages]
 
         tasks = tasks_by_turns(self.ranges, len(sides))
-        scan = raw_scan(self.reader, [self.sides[side].table for side in sides], self.columns, gather, tasks)
+        scan = raw_scan(
+            self.reader,
+            [self.sides[side].table for side in sides],
+            self.columns,
+            gather,
+            tasks,
+            wheres=[self.sides[side].selected.where for side in sides],
+        )
         found: dict[int, list[FoundRows]] = {side: [] for side in sides}
         for part in scan:
             found[sides[part.task.table]] += [rows for rows in part.gathered if len(rows)]
@@ -106,7 +118,9 @@ class Rereader:
 
     def first_rows(self, side: int, number: int) -> Iterator[RawPage]:
         """The first rows of a side in the order of their tokens, as pages. Raises StoreError."""
-        cql = f"{self._select(side)} LIMIT {number}"
+        where = self.sides[side].selected.where
+        limited = f"{self._select(side)}{f' WHERE {where}' if where else ''} LIMIT {number}"
+        cql = f"{limited} ALLOW FILTERING" if where else limited
         return raw_pages(self.reader, cql) if number else iter(())
 
     def _wanted(self, page: RawPage, wanted: Wanted) -> FoundRows:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from balancebook.errors import BalancebookError
 from balancebook.reconcile.values import Cells, hashable_key
-from balancebook.store.definition import definition_of
 from balancebook.store.errors import StoreError
 from balancebook.store.ranges import Progress, ScanReport
 from balancebook.store.reader import Reader, Row
 from balancebook.store.scan import scan
 from balancebook.store.schema import Table, View, quote, read_table
+from balancebook.store.view_filter import ViewFilter, filter_of
 
 Rows = dict[Cells, Cells]
 
@@ -20,20 +19,27 @@ Rows = dict[Cells, Cells]
 class Side:
     """One table, read as rows of the view: `key` and `values` are the view's columns, in its order.
 
-    `address` are the columns of the table's own primary key, all of which are in `key`.
+    `address` are the columns of the table's own primary key, all of which are in `key`. `selected` says which of the
+    table's rows are rows of the view.
     """
 
     table: Table
     key: tuple[str, ...]
     values: tuple[str, ...]
     address: tuple[str, ...]
+    selected: ViewFilter = field(default_factory=ViewFilter)
 
     def read(
         self, reader: Reader, budget_rows: int, progress: Progress | None = None
     ) -> tuple[Rows, ScanReport]:
         """All rows by a scan. They stand for the table only if the report is complete."""
         pages = scan(
-            reader, self.table, (*self.key, *self.values), budget_rows=budget_rows, progress=progress
+            reader,
+            self.table,
+            (*self.key, *self.values),
+            budget_rows=budget_rows,
+            progress=progress,
+            where=self.selected.where,
         )
         rows = {key: cells for page in pages for row in page for key, cells in self.shaped(row)}
         return rows, pages.report
@@ -41,15 +47,30 @@ class Side:
     def read_one(self, reader: Reader, key: Cells, consistency: str) -> Cells | None:
         """The other cells of the view's row of that key, or None if this side has it not. Raises StoreError."""
         by_name = dict(zip(self.key, key, strict=True))
-        selected = ", ".join(quote(name) for name in (*self.key, *self.values))
+        columns = ", ".join(quote(name) for name in (*self.key, *self.values))
         where = " AND ".join(f"{quote(name)} = ?" for name in self.address)
         rows = reader.rows(
-            f"SELECT {selected} FROM {self.table.cql_name} WHERE {where}",
+            f"SELECT {columns} FROM {self.table.cql_name} WHERE {where}",
             [by_name[name] for name in self.address],
             consistency=consistency,
         )
         # A base row may be there under another key of the view.
-        return next((cells for row in rows for found, cells in self.shaped(row) if found == key), None)
+        cells = next((cells for row in rows for found, cells in self.shaped(row) if found == key), None)
+        return cells if cells is not None and self.selected.admits(reader, by_name) else None
+
+    def has_rows(self, reader: Reader) -> bool:
+        """Whether this side has any row at all. Raises StoreError."""
+        if not self.selected.where:
+            return bool(reader.rows(f"SELECT {quote(self.address[0])} FROM {self.table.cql_name} LIMIT 1"))
+        # One SELECT for the first row that satisfies conditions would run for as long as the table is large.
+        pages = scan(reader, self.table, self.address[:1], budget_rows=1, where=self.selected.where)
+        if any(pages):
+            return True
+        if not pages.report.complete:
+            raise StoreError(
+                "timeout", f"{self.table.cql_name}: {'; '.join(pages.report.reasons)}", "Run it again."
+            )
+        return False
 
     def shaped(self, row: Row) -> list[tuple[Cells, Cells]]:
         """The row as (key, other cells), or nothing if a key column is null: such a row is no row of the view."""
@@ -65,7 +86,7 @@ def view_side(view: View) -> Side:
 
 def base_side(reader: Reader, view: View) -> Side:
     """The base, read as the view would have it. Raises StoreError if the base is not there, BalancebookError if the
-    view filters by more than IS NOT NULL."""
+    view filters by what cannot be compared."""
     base = read_table(reader, view.keyspace, view.base_name)
     if base is None:
         raise StoreError(
@@ -73,20 +94,9 @@ def base_side(reader: Reader, view: View) -> Side:
         )
     key, values = _key_and_values(view)
     address = tuple(column.name for column in (*base.partition_key, *base.clustering_key))
-    _refuse_other_filters(view)
-    return Side(base, key, values, address)
+    return Side(base, key, values, address, filter_of(view, base))
 
 
 def _key_and_values(view: View) -> tuple[tuple[str, ...], tuple[str, ...]]:
     key = tuple(column.name for column in (*view.partition_key, *view.clustering_key))
     return key, tuple(column.name for column in view.columns if column.name not in key)
-
-
-def _refuse_other_filters(view: View) -> None:
-    """Only IS NOT NULL is understood. Of columns outside the key it has no effect (seen on Cassandra 5.0.6)."""
-    others = sorted(text for text in definition_of(view).where if not text.endswith(" IS NOT NULL"))
-    if others:
-        raise BalancebookError(
-            f"{view.cql_name} selects only rows with {' AND '.join(others)}.",
-            "Only views that filter by IS NOT NULL alone can be compared.",
-        )

@@ -7,21 +7,11 @@ comment) are not part of that.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from balancebook.errors import UsageError
+from balancebook.store.cql_tokens import Token, conditions_of, tokens_of
 from balancebook.store.schema import View, quote
-
-_TOKEN = re.compile(
-    r"""(?P<skip>\s+|--[^\n]*|//[^\n]*|/\*.*?\*/)
-      | (?P<quoted>"(?:[^"]|"")+")
-      | (?P<string>'(?:[^']|'')*')
-      | (?P<number>\d[\w.]*)
-      | (?P<word>\w+)
-      | (?P<sign><=|>=|!=|[-+(){}\[\],.;:=<>*?])""",
-    re.VERBOSE | re.DOTALL,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +46,7 @@ def definition_of(view: View) -> ViewDefinition:
     return ViewDefinition(
         base=view.base_name,
         columns=None if view.include_all else frozenset(column.name for column in view.columns),
-        where=_conditions(_tokens(view.where_clause)),
+        where=_conditions(tokens_of(view.where_clause)),
         partition_key=tuple(column.name for column in view.partition_key),
         clustering=tuple((column.name, column.clustering_order.upper()) for column in view.clustering_key),
     )
@@ -81,7 +71,7 @@ def to_cql(view: View) -> str:
 
 def parse_definition(text: str) -> ViewDefinition:
     """The definition in a CQL file of one CREATE MATERIALIZED VIEW statement. Raises UsageError for anything else."""
-    parser = _Parser(_tokens(text))
+    parser = _Parser(tokens_of(text))
     parser.expect("CREATE", "MATERIALIZED", "VIEW")
     parser.skip_optional("IF", "NOT", "EXISTS")
     parser.name()
@@ -102,64 +92,20 @@ def parse_definition(text: str) -> ViewDefinition:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
-    kind: str
-    text: str
-
-    @property
-    def keyword(self) -> str:
-        return self.text.upper() if self.kind == "word" else self.text if self.kind == "sign" else ""
-
-    @property
-    def identifier(self) -> str:
-        # CQL folds an unquoted name to lower case.
-        return self.text[1:-1].replace('""', '"') if self.kind == "quoted" else self.text.lower()
-
-    @property
-    def normal(self) -> str:
-        if self.kind in ("quoted", "word") and self.keyword not in _KEYWORDS:
-            return quote(self.identifier)
-        return self.keyword or self.text
-
-
-_KEYWORDS = frozenset({"IS", "NOT", "NULL", "IN", "TRUE", "FALSE"})
-
-
-def _tokens(text: str) -> list[_Token]:
-    tokens, at = [], 0
-    while at < len(text):
-        match = _TOKEN.match(text, at)
-        if match is None:
-            raise UsageError(
-                f"The view definition cannot be read at {text[at : at + 20]!r}.", "Check the CQL file."
-            )
-        if match.lastgroup and match.lastgroup != "skip":
-            tokens.append(_Token(match.lastgroup, match.group()))
-        at = match.end()
-    return tokens
-
-
-def _conditions(tokens: list[_Token]) -> frozenset[str]:
-    """The conditions between the ANDs, each in one spelling: CQL has no OR, so their order means nothing."""
-    conditions: list[list[str]] = [[]]
-    for token in tokens:
-        if token.keyword == "AND":
-            conditions.append([])
-        else:
-            conditions[-1].append(token.normal)
-    return frozenset(" ".join(condition) for condition in conditions)
+def _conditions(tokens: list[Token]) -> frozenset[str]:
+    """The conditions, each in one spelling; their order means nothing."""
+    return frozenset(" ".join(token.normal for token in condition) for condition in conditions_of(tokens))
 
 
 class _Parser:
-    def __init__(self, tokens: list[_Token]) -> None:
+    def __init__(self, tokens: list[Token]) -> None:
         self._tokens = tokens
         self._at = 0
 
     def _peek(self) -> str:
         return self._tokens[self._at].keyword if self._at < len(self._tokens) else ""
 
-    def _next(self) -> _Token:
+    def _next(self) -> Token:
         if self._at >= len(self._tokens):
             raise UsageError(
                 "The view definition ends too early.", "Write one whole CREATE MATERIALIZED VIEW."
@@ -188,7 +134,7 @@ class _Parser:
             name = self._next().identifier
         return name
 
-    def until(self, keyword: str) -> list[_Token]:
+    def until(self, keyword: str) -> list[Token]:
         taken = []
         while self._peek() != keyword:
             taken.append(self._next())

@@ -116,6 +116,13 @@ def range_clause(table: Table, tokens: TokenRange) -> tuple[str, tuple[int, ...]
     return (f" WHERE {where}" if where else ""), tuple(value for _, value in bounds)
 
 
+def filtered(clause: str, where: str) -> str:
+    """A WHERE, or nothing, and conditions besides (see store.view_filter), which the server checks row by row."""
+    if not where:
+        return clause
+    return f"{clause} {'AND' if clause else 'WHERE'} {where} ALLOW FILTERING"
+
+
 Grant = Callable[[int], int]
 """Says how many of so many more rows the budget still allows: if not all, reading is over."""
 ReadRange = Callable[[RangeTask, int, Grant], Gathered]

@@ -19,6 +19,7 @@ from balancebook.store.ranges import (
     RangeScan,
     RangeTask,
     ScanReport,
+    filtered,
     range_clause,
 )
 from balancebook.store.raw import RawPage, raw_pages
@@ -44,9 +45,11 @@ def raw_scan(  # noqa: PLR0913 (keywords with defaults, each of them used)
     budget_rows: int | None = None,
     progress: Progress | None = None,
     report: ScanReport | None = None,
+    wheres: Sequence[str] | None = None,
 ) -> RangeScan[Gathered]:
     """A scan of the same columns of the tasks' ranges of several tables, at LOCAL_ONE (see RangeScan).
 
+    `wheres`: for each table conditions in CQL that its rows must satisfy, or "" (see store.view_filter).
     The columns of every page are held against those asked for. The report covers all tables together; `budget_rows`
     holds for each; a `report` that was begun elsewhere goes on. Iterating raises StoreError for what no retry mends.
     """
@@ -57,7 +60,8 @@ def raw_scan(  # noqa: PLR0913 (keywords with defaults, each of them used)
 
     def pages(task: RangeTask, page_size: int, grant: Grant) -> Iterator[RawPage]:
         table = tables[task.table]
-        where, params = range_clause(table, task.tokens)
+        clause, params = range_clause(table, task.tokens)
+        where = filtered(clause, wheres[task.table] if wheres else "")
         cql = f"SELECT {selected} FROM {table.cql_name}{where}{suffix}"
         for page in raw_pages(reader, cql, params, page_size=page_size):
             if page.names != expected:

@@ -17,6 +17,7 @@ from balancebook.store.ranges import (
     RangeScan,
     RangeTask,
     ScanReport,
+    filtered,
     range_clause,
     tasks_by_turns,
 )
@@ -54,11 +55,13 @@ def scan(  # noqa: PLR0913  (keywords with defaults, each of them used)
     page_size: int = PAGE_SIZE,
     distinct: bool = False,
     progress: Progress | None = None,
+    where: str = "",
 ) -> Scan:
     """A scan of `columns` of a whole table or view, at LOCAL_ONE; nothing is read before it is iterated over.
 
     At the most `budget_rows` rows are given; if there are more, the report says truncated. `distinct` reads each
     partition key once (columns: those of the partition key). `progress` is called with the report after every range.
+    `where`: conditions in CQL that the rows must satisfy (see store.view_filter).
     Raises StoreError at once for what no retry can mend (permission, missing table); what may pass becomes an unknown
     range in the report (see RangeScan).
     """
@@ -69,9 +72,9 @@ def scan(  # noqa: PLR0913  (keywords with defaults, each of them used)
     suffix = dialect_of(reader.server, reader.profile).scan_suffix
 
     def read(task: RangeTask, page_size: int, grant: Grant) -> list[Row]:
-        where, params = range_clause(table, task.tokens)
+        clause, params = range_clause(table, task.tokens)
         rows: list[Row] = []
-        cql = f"SELECT {selected} FROM {table.cql_name}{where}{suffix}"
+        cql = f"SELECT {selected} FROM {table.cql_name}{filtered(clause, where)}{suffix}"
         for page in reader.pages(cql, params, page_size=page_size):
             allowed = grant(len(page))
             rows += page[:allowed]

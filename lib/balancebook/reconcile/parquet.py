@@ -1,0 +1,102 @@
+"""All differences as a Parquet file: kind, key, base, view, reason."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from balancebook.reconcile.found import RawDifference
+from balancebook.reconcile.values import cell_json
+from balancebook.store.schema import View
+from balancebook.verdict import Json
+
+_ROWS = 20_000
+_INTEGERS = ("tinyint", "smallint", "int", "bigint", "counter")
+
+
+def write_parquet(
+    path: Path,
+    differences: Iterable[RawDifference],
+    view: View,
+    columns: tuple[Sequence[str], Sequence[str]],
+    types: Sequence[Any],
+    origin: Mapping[str, str],
+) -> int:
+    """Write them, and return how many there are. The file appears whole, or not at all. Raises OSError.
+
+    columns: the view's key and its others; `types` the driver's, in that order. kind and reason are text; key, base and
+    view are structs of those columns (base and view null where the row is not there): integers as int64, boolean as
+    bool, all else as text, as in the JSON of `reconcile --json` (collections as JSON). origin: kept as the file's
+    metadata.
+    """
+    cql_types = {column.name: column.cql_type for column in view.columns}
+    key, values = ([pa.field(name, _arrow(cql_types[name])) for name in names] for names in columns)
+    fields = [
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("key", pa.struct(key), nullable=False),
+        pa.field("base", pa.struct(values)),
+        pa.field("view", pa.struct(values)),
+        pa.field("reason", pa.string(), nullable=False),
+    ]
+    schema = pa.schema(fields, metadata=dict(origin))
+    aside = path.with_name(f".{path.name}.part")
+    written = 0
+    try:
+        with pq.ParquetWriter(aside, schema, compression="zstd") as writer:
+            for some in _by(_ROWS, differences):
+                documents = [_document(each, columns, cql_types, types) for each in some]
+                writer.write_table(pa.Table.from_pylist(documents, schema=schema))
+                written += len(documents)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+    return written
+
+
+def _by(size: int, differences: Iterable[RawDifference]) -> Iterator[list[RawDifference]]:
+    left = iter(differences)
+    while some := list(islice(left, size)):
+        yield some
+
+
+def _arrow(cql_type: str) -> pa.DataType:
+    if cql_type in _INTEGERS:
+        return pa.int64()
+    return pa.bool_() if cql_type == "boolean" else pa.string()
+
+
+def _document(
+    difference: RawDifference,
+    columns: tuple[Sequence[str], Sequence[str]],
+    cql_types: Mapping[str, str],
+    types: Sequence[Any],
+) -> dict[str, Any]:
+    decoded = difference.decoded(types)
+
+    def struct(names: Sequence[str], cells: Sequence[Any] | None) -> dict[str, Any] | None:
+        if cells is None:
+            return None
+        return {
+            name: _value(cell_json(cell, cql_types[name]), cql_types[name])
+            for name, cell in zip(names, cells, strict=True)
+        }
+
+    return {
+        "kind": decoded.kind.value,
+        "key": struct(columns[0], decoded.key),
+        "base": struct(columns[1], decoded.base),
+        "view": struct(columns[1], decoded.view),
+        "reason": decoded.reason,
+    }
+
+
+def _value(value: Json, cql_type: str) -> Any:
+    if cql_type in (*_INTEGERS, "boolean") or value is None or isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False)
