@@ -8,6 +8,7 @@ import struct
 import sys
 import termios
 from collections.abc import Iterator
+from typing import Any
 
 import nbformat
 import pytest
@@ -180,6 +181,13 @@ with Display(clock=lambda: next(clock)) as show:
     show(Step(1, 64, 1000))
     assert get_ipython().kernel and show._screen is None
 """
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    cell: dict[str, Any] = {
+        "cell_type": "code",
+        "metadata": {},
+        "source": source,
+        "outputs": [],
+        "execution_count": None,
+    }
+    notebook: Any = nbformat.from_dict({"nbformat": 4, "nbformat_minor": 4, "metadata": {}, "cells": [cell]})  # type: ignore[no-untyped-call]
     NotebookClient(notebook, kernel_name="python3").execute()
     assert notebook.cells[0].outputs == []

@@ -78,7 +78,12 @@ class NaiveReport:
             return f"{self._counted([Kind.UNKNOWN])} could not be confirmed."
         lagging = self.counts[Kind.LAGGING]
         also = f" {lagging} were lagging and have caught up." if lagging else ""
-        return f"All {self.rows_view:,} rows of the view equal the base, cell by cell.{also}"
+        return f"All {self.rows_view:,} {self.subject} equal the base, cell by cell.{also}"
+
+    @property
+    def subject(self) -> str:
+        """What was compared, as its rows are counted."""
+        return "rows of the view"
 
     def _counted(self, kinds: Sequence[Kind]) -> str:
         return ", ".join(f"{self.counts[kind]:,} {kind}" for kind in kinds if self.counts[kind])
