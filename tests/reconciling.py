@@ -10,7 +10,8 @@ from cassandra.cluster import Session
 
 from balancebook.reconcile.engine import Options, Report, reconcile
 from balancebook.reconcile.kinds import Kind
-from balancebook.reconcile.naive import NaiveReport, read_and_compare
+from balancebook.reconcile.naive import read_and_compare
+from balancebook.reconcile.report import ComparisonReport
 from balancebook.store.reader import Reader
 from balancebook.store.schema import View, read_view
 
@@ -60,7 +61,7 @@ def compared(reader: Reader, view: View, **options: Any) -> Report:
     return reconcile(reader, view, Options(**{"grace_s": 0, "sleep": lambda _: None, **options}))
 
 
-def naively(reader: Reader, view: View) -> NaiveReport:
+def naively(reader: Reader, view: View) -> ComparisonReport:
     return read_and_compare(reader, view, grace_s=0, sleep=lambda _: None)
 
 

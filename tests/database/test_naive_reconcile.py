@@ -15,7 +15,8 @@ from balancebook.demo.node import Node
 from balancebook.demo.schema import create_schema
 from balancebook.reconcile import naive
 from balancebook.reconcile.kinds import Kind
-from balancebook.reconcile.naive import NaiveReport, read_and_compare
+from balancebook.reconcile.naive import read_and_compare
+from balancebook.reconcile.report import ComparisonReport
 from balancebook.settings import Profile
 from balancebook.store.connect import close, connect
 from balancebook.store.reader import Reader, open_reader
@@ -95,7 +96,7 @@ def there(reader: Reader, keyspace: str, name: str = VIEW) -> View:
     return found
 
 
-def compared(reader: Reader, view: View, **options: Any) -> NaiveReport:
+def compared(reader: Reader, view: View, **options: Any) -> ComparisonReport:
     settings: dict[str, Any] = {"grace_s": 0, "sleep": lambda _: None, **options}
     return read_and_compare(reader, view, **settings)
 

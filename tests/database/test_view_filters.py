@@ -16,7 +16,7 @@ from balancebook.demo.node import Node
 from balancebook.errors import BalancebookError
 from balancebook.reconcile import candidates, engine, naive
 from balancebook.reconcile.kinds import Kind
-from balancebook.reconcile.naive import NaiveReport
+from balancebook.reconcile.report import ComparisonReport
 from balancebook.store.reader import Reader
 from balancebook.store.schema import View, read_view
 from balancebook.verdict import Verdict
@@ -97,7 +97,7 @@ def moved(row: Row) -> tuple[int, str, int, str]:
     return row.c, row.d, row.p, row.q
 
 
-def compared(reader: Reader, view: View) -> Iterator[NaiveReport]:
+def compared(reader: Reader, view: View) -> Iterator[ComparisonReport]:
     """What each comparison says."""
     options: dict[str, Any] = {"grace_s": 0, "sleep": lambda _: None}
     yield naive.read_and_compare(reader, view, **options)

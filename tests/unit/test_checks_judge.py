@@ -20,7 +20,7 @@ from balancebook.checks.truth import Entry, Window
 from balancebook.checks.v005_view_reconciles import judge_report
 from balancebook.gateway import GatewayAnswer, GatewayBalance, GatewayHealth, Probe
 from balancebook.reconcile.kinds import Kind
-from balancebook.reconcile.naive import Difference, NaiveReport
+from balancebook.reconcile.report import ComparisonReport, Difference
 from balancebook.store.health import NodeBuild, State, ViewHealth
 from balancebook.verdict import Json, Verdict
 
@@ -154,11 +154,11 @@ def test_a_dishonest_gateway_is_told_from_an_honest_one_that_is_not_ready() -> N
 KEY, CELLS = (5, 1, 2), (10, 1002, 0)
 
 
-def report(complete: bool = True, reasons: tuple[str, ...] = (), **counts: int) -> NaiveReport:
+def report(complete: bool = True, reasons: tuple[str, ...] = (), **counts: int) -> ComparisonReport:
     every = dict.fromkeys(Kind, 0) | {Kind(kind): count for kind, count in counts.items()}
     found = tuple(Difference(kind, KEY, CELLS, None, "why") for kind, count in every.items() if count)
     columns = ("user_id", "asset_id", "seq"), ("avail", "created_at", "frozen")
-    return NaiveReport(9, 8, every, found, *columns, complete=complete, reasons=reasons)
+    return ComparisonReport(9, 8, every, found, *columns, complete=complete, reasons=reasons)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def report(complete: bool = True, reasons: tuple[str, ...] = (), **counts: int) 
         (report(complete=False, reasons=("too much",)), "unknown", "Not everything was compared: too much."),
     ],
 )
-def test_a_comparison_s_report(found: NaiveReport, verdict: str, message: str) -> None:
+def test_a_comparison_s_report(found: ComparisonReport, verdict: str, message: str) -> None:
     finding = judge_report(found)
     assert (str(finding.verdict), message in finding.message) == (verdict, True), finding
     assert {name: finding.counts[name] for name in ("base", "view")} == {"base": 9, "view": 8}

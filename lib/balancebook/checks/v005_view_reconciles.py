@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from balancebook.checks.base import SAMPLE_LIMIT, Finding, check
 from balancebook.checks.context import Context
-from balancebook.reconcile.naive import NaiveReport, read_and_compare
+from balancebook.reconcile.naive import read_and_compare
+from balancebook.reconcile.report import ComparisonReport
 from balancebook.verdict import Json, Verdict
 
 
@@ -27,7 +28,7 @@ def view_reconciles(ctx: Context) -> Finding:
     return judge_report(report)
 
 
-def judge_report(report: NaiveReport) -> Finding:
+def judge_report(report: ComparisonReport) -> Finding:
     """Fail for any confirmed fault, unknown for what could not be read or confirmed, else pass."""
     counts = {"base": report.rows_base, "view": report.rows_view}
     counts |= {kind.value: count for kind, count in report.counts.items()}
@@ -35,7 +36,7 @@ def judge_report(report: NaiveReport) -> Finding:
     return Finding(report.verdict, report.message, counts, () if report.verdict is Verdict.PASS else samples)
 
 
-def _sample(report: NaiveReport, number: int) -> dict[str, Json]:
+def _sample(report: ComparisonReport, number: int) -> dict[str, Json]:
     named = report.named(report.samples[number])
     flat = {name: _flat(named[name]) for name in ("key", "base", "view")}
     return {"kind": named["kind"], **flat, "reason": named["reason"]}

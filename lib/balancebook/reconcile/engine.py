@@ -20,9 +20,9 @@ from balancebook.reconcile.candidates import Confirming
 from balancebook.reconcile.confirm import BY_KEY_CONSISTENCY, SCAN_CONSISTENCY
 from balancebook.reconcile.fold import BASE, VIEW, Bucket, Counts, Folder, Job, ThreadFolder
 from balancebook.reconcile.found import Batch
-from balancebook.reconcile.naive import NaiveReport
 from balancebook.reconcile.one_sided import OneSided
 from balancebook.reconcile.readback import Rereader
+from balancebook.reconcile.report import ComparisonReport
 from balancebook.reconcile.sides import Side, base_side, view_side
 from balancebook.reconcile.spool import Spool
 from balancebook.reconcile.state import Keeper, Pass, State, digest_of, tally_of
@@ -58,8 +58,8 @@ class Cutoff:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report(NaiveReport):
-    """What a comparison found, as NaiveReport says it, and how it went.
+class Report(ComparisonReport):
+    """What a comparison found, as ComparisonReport says it, and how it went.
 
     passes: how often both sides were read whole to find what differs. newer: rows of base and view beyond the cut-off,
     which are counted but were not compared. seed: of the hashes.
@@ -126,7 +126,7 @@ class _Engine:
         self._find()
         self._require_same_schema()
         base, view = self._state.counts
-        plain = NaiveReport(
+        plain = ComparisonReport(
             rows_base=base.rows + base.newer,
             rows_view=view.rows + view.newer,
             counts=self._tally.all_counts(),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from balancebook.reconcile.kinds import SEVERITY, Kind
-from balancebook.reconcile.naive import Difference
+from balancebook.reconcile.report import Difference
 from balancebook.reconcile.values import Cells, hashable_key, order_key
 from balancebook.store.raw import RawCells, decode
 

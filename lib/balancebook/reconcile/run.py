@@ -9,7 +9,8 @@ from typing import Any
 
 from balancebook.reconcile.confirm import SCAN_CONSISTENCY
 from balancebook.reconcile.kinds import Kind
-from balancebook.reconcile.naive import NaiveReport, read_and_compare
+from balancebook.reconcile.naive import read_and_compare
+from balancebook.reconcile.report import ComparisonReport
 from balancebook.reconcile.sides import base_side, view_side
 from balancebook.reconcile.values import Cells, cell_json
 from balancebook.reconcile.writetimes import Written, read_write_times, with_times
@@ -26,7 +27,7 @@ class Reconciliation:
     """What was found, and how long it took. `written` goes with the report's samples; empty if it could not be read."""
 
     view: View
-    report: NaiveReport
+    report: ComparisonReport
     written: tuple[Written, ...]
     not_written: str
     seconds: float

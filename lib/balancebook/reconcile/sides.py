@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from balancebook.reconcile.values import Cells, hashable_key
 from balancebook.store.errors import StoreError
-from balancebook.store.ranges import Progress, ScanReport
+from balancebook.store.ranges import LOWEST, Progress, ScanReport, range_clause
 from balancebook.store.reader import Reader, Row
 from balancebook.store.scan import scan
 from balancebook.store.schema import Table, View, quote, read_table
@@ -47,13 +49,8 @@ class Side:
     def read_one(self, reader: Reader, key: Cells, consistency: str) -> Cells | None:
         """The other cells of the view's row of that key, or None if this side has it not. Raises StoreError."""
         by_name = dict(zip(self.key, key, strict=True))
-        columns = ", ".join(quote(name) for name in (*self.key, *self.values))
-        where = " AND ".join(f"{quote(name)} = ?" for name in self.address)
-        rows = reader.rows(
-            f"SELECT {columns} FROM {self.table.cql_name} WHERE {where}",
-            [by_name[name] for name in self.address],
-            consistency=consistency,
-        )
+        cql, params = self.select_where({name: by_name[name] for name in self.address})
+        rows = reader.rows(cql, params, consistency=consistency)
         # A base row may be there under another key of the view.
         cells = next((cells for row in rows for found, cells in self.shaped(row) if found == key), None)
         return cells if cells is not None and self.selected.admits(reader, by_name) else None
@@ -71,6 +68,20 @@ class Side:
                 "timeout", f"{self.table.cql_name}: {'; '.join(pages.report.reasons)}", "Run it again."
             )
         return False
+
+    def select_where(self, values: Mapping[str, Any]) -> tuple[str, list[Any]]:
+        """The SELECT of the rows with these values in columns of the primary key (whose partition key is among them),
+        and its parameters. Rows of other partitions may come too: look at their keys.
+
+        `WHERE key = ''` is refused, so an empty partition key is asked for by its token, which is the lowest.
+        """
+        selected = ", ".join(quote(name) for name in (*self.key, *self.values))
+        partition = self.table.partition_key
+        if len(partition) == 1 and values[partition[0].name] in ("", b""):
+            where, params = range_clause(self.table, (LOWEST, LOWEST + 1))
+            return f"SELECT {selected} FROM {self.table.cql_name}{where}", list(params)
+        where = " AND ".join(f"{quote(name)} = ?" for name in values)
+        return f"SELECT {selected} FROM {self.table.cql_name} WHERE {where}", list(values.values())
 
     def shaped(self, row: Row) -> list[tuple[Cells, Cells]]:
         """The row as (key, other cells), or nothing if a key column is null: such a row is no row of the view."""

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from balancebook.reconcile.naive import Difference, NaiveReport
+from balancebook.reconcile.report import ComparisonReport, Difference
 from balancebook.reconcile.sides import Side
 from balancebook.store.cql_types import has_one_write_time
 from balancebook.store.names import quote
@@ -25,7 +25,7 @@ class Written:
     view: Times
 
 
-def read_write_times(reader: Reader, sides: tuple[Side, Side], report: NaiveReport) -> Iterator[Written]:
+def read_write_times(reader: Reader, sides: tuple[Side, Side], report: ComparisonReport) -> Iterator[Written]:
     """The write times of each sample of the report, in their order, as they are now.
 
     WRITETIME is refused on columns of a primary key and given for each element of what is not frozen: such columns have

@@ -25,9 +25,9 @@ RANGES = 64
 IN_FLIGHT = 4
 PAGE_SIZE = 5000
 _SPLIT = 4
-_NARROW = 10
+NARROW = 10
 _STRIDE = 8
-_MAY_PASS = ("timeout", "unavailable", "unreachable")
+MAY_PASS = ("timeout", "unavailable", "unreachable")
 
 TokenRange = tuple[int, int]
 Progress = Callable[["ScanReport"], None]
@@ -224,7 +224,7 @@ class RangeScan(Generic[Gathered]):
             return outcome
         again: _Outcome[Gathered] = _Outcome(reasons=outcome.reasons)
         for tokens in split_range(task.tokens, _SPLIT):
-            again.add(self._attempt(RangeTask(task.table, tokens), max(1, self._page_size // _NARROW)))
+            again.add(self._attempt(RangeTask(task.table, tokens), max(1, self._page_size // NARROW)))
         return again
 
     def _attempt(self, task: RangeTask, page_size: int) -> _Outcome[Gathered]:
@@ -245,7 +245,7 @@ class RangeScan(Generic[Gathered]):
         try:
             gathered = self._read(task, page_size, grant)
         except StoreError as error:
-            if error.kind not in _MAY_PASS:
+            if error.kind not in MAY_PASS:
                 raise
             with self._lock:
                 self._fetched[task.table] -= granted

@@ -1,0 +1,104 @@
+"""Reading many partitions one after the other, while the next ones are under way."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cassandra.cluster import ResponseFuture, ResultSet
+from cassandra.query import BoundStatement
+
+from balancebook.reconcile.sides import Side
+from balancebook.reconcile.values import Cells
+from balancebook.store.errors import StoreError
+from balancebook.store.ranges import MAY_PASS, NARROW
+from balancebook.store.reader import Reader, doing
+
+IN_FLIGHT = 32
+_PAGE_ROWS = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The rows of one side with these values in columns of its primary key, its partition key among them."""
+
+    side: Side
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    wanted: Slice
+    what: str
+    bound: BoundStatement
+    future: ResponseFuture
+
+
+@dataclass
+class SliceReader:
+    """Reads slices at one consistency. Held in memory is a page of each slice under way, of which there are 32."""
+
+    reader: Reader
+    consistency: str
+    failures_in_a_row: int = 0
+
+    def in_turn(self, slices: Iterable[Slice]) -> Iterator[Iterator[tuple[Cells, Cells]]]:
+        """For each slice, in order, its rows as (view's key, other cells); rows of other partitions may come too.
+
+        Iterating over the rows raises StoreError if they cannot all be read. A page that has no answer is asked for
+        once more, smaller. When as many slices in a row as are in flight have had no answer, the server is taken for
+        gone and all others fail at once.
+        """
+        waiting: deque[_Begun | StoreError] = deque()
+        for wanted in slices:
+            waiting.append(self._begin(wanted))
+            if len(waiting) >= IN_FLIGHT:
+                yield self._rows(waiting.popleft())
+        while waiting:
+            yield self._rows(waiting.popleft())
+
+    def _begin(self, wanted: Slice) -> _Begun | StoreError:
+        cql, params = wanted.side.select_where(wanted.values)
+        if self.failures_in_a_row >= IN_FLIGHT:
+            return StoreError(
+                "unreachable", f"{doing(cql)}: not tried, since {IN_FLIGHT} reads in a row had no answer."
+            )
+        try:
+            bound = self.reader.bind(cql, params, self.consistency)
+            bound.fetch_size = _PAGE_ROWS
+            return _Begun(wanted, doing(cql), bound, self.reader.send(bound))
+        except StoreError as error:
+            self.failures_in_a_row += 1
+            return error
+
+    def _rows(self, begun: _Begun | StoreError) -> Iterator[tuple[Cells, Cells]]:
+        if isinstance(begun, StoreError):
+            raise begun
+        future, state = begun.future, None
+        while True:
+            result = self._page(begun, future, state)
+            state = result.paging_state
+            if state:
+                future = self.reader.send(begun.bound, state)
+            for row in result.current_rows:
+                yield from begun.wanted.side.shaped(row)
+            if not state:
+                return
+
+    def _page(self, begun: _Begun, future: ResponseFuture, state: bytes | None) -> ResultSet:
+        try:
+            try:
+                result = self.reader.wait(future, begun.what)
+            except StoreError as error:
+                if self.failures_in_a_row or error.kind not in MAY_PASS:
+                    raise
+                begun.bound.fetch_size = _PAGE_ROWS // NARROW
+                result = self.reader.wait(self.reader.send(begun.bound, state), begun.what)
+        except StoreError as error:
+            # Too few replicas of one partition says nothing of the others.
+            self.failures_in_a_row += error.kind != "unavailable"
+            raise
+        self.failures_in_a_row = 0
+        return result
