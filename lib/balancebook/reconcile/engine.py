@@ -31,7 +31,8 @@ from balancebook.sketch.sketch import Items, KeyWidthError, Sketch
 from balancebook.store.names import quote
 from balancebook.store.ranges import RANGES, Progress, RangeTask, ScanReport, tasks_by_turns
 from balancebook.store.reader import Reader
-from balancebook.store.schema import View, read_table, read_view
+from balancebook.store.schema import Table, View, read_table, read_view
+from balancebook.verdict import Json
 
 # 0.7 MB: folding stays within the processor's caches, and 5,000 rows that differ are named in one pass.
 _CELLS = 3 * 2048
@@ -69,6 +70,21 @@ class Report(ComparisonReport):
     newer: tuple[int, int]
     seed: int
     cutoff: Cutoff | None = None
+
+    @property
+    def subject(self) -> str:
+        left_out = f" (less {self.newer[1]:,} newer ones)" if self.newer[1] else ""
+        return f"rows of the view{left_out}"
+
+    def details(self) -> dict[str, Json]:
+        """passes; cutoff {column, latest}, or null; newer {base, view}: rows that it left out; seed, as text."""
+        cutoff = self.cutoff
+        return {
+            "passes": self.passes,
+            "cutoff": {"column": cutoff.column, "latest": cutoff.latest} if cutoff else None,
+            "newer": {"base": self.newer[BASE], "view": self.newer[VIEW]},
+            "seed": str(self.seed),
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +125,7 @@ class _Engine:
     def __init__(self, reader: Reader, view: View, options: Options, folder: Folder) -> None:
         self._reader, self._view, self._options, self._folder = reader, view, options, folder
         self._sides = base_side(reader, view), view_side(view)
-        layout = _layout(self._sides, options.cutoff)
+        layout = layout_of(self._sides, options.cutoff)
         self._keeper = Keeper(options.state, self._digest(layout))
         self._state = self._keeper.resumed() or self._new_state()
         self._layout = self._as_kept(layout)
@@ -331,11 +347,16 @@ def _why_incomplete(report: ScanReport, budget_rows: int | None) -> list[str]:
     return [f"{left} of {report.ranges_total} token ranges could not be read: {'; '.join(report.reasons)}"]
 
 
-def _layout(sides: tuple[Side, Side], cutoff: Cutoff | None) -> RowLayout:
+def can_cut_off(view: Table, column: str) -> bool:
+    """Whether the view has that column, as a number that can be compared with the clock."""
+    return any(each.name == column and each.cql_type in _ORDERED for each in view.columns)
+
+
+def layout_of(sides: tuple[Side, Side], cutoff: Cutoff | None) -> RowLayout:
     base, view = sides
     types = {column.name: column.cql_type for column in view.table.columns}
     names = (*view.key, *view.values)
-    if cutoff and types.get(cutoff.column) not in _ORDERED:
+    if cutoff and not can_cut_off(view.table, cutoff.column):
         raise BalancebookError(
             f"{cutoff.column!r} is no column of {view.table.cql_name} that can be the cut-off.",
             f"Name one of its columns of type {', '.join(_ORDERED)}.",

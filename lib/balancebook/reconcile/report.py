@@ -66,6 +66,15 @@ class ComparisonReport:
         """What was compared, as its rows are counted."""
         return "rows of the view"
 
+    @property
+    def label(self) -> str:
+        """The verdict as people are to see it."""
+        return self.verdict.value
+
+    def details(self) -> dict[str, Json]:
+        """What else there is to know of how it was compared, as JSON."""
+        return {}
+
     def _counted(self, kinds: Sequence[Kind]) -> str:
         return ", ".join(f"{self.counts[kind]:,} {kind}" for kind in kinds if self.counts[kind])
 

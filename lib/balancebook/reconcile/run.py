@@ -1,109 +1,249 @@
-"""One reconciliation of a view with its base, and the document that other programs rely on."""
+"""One reconciliation of a view with its base, at the depth that was asked for or that the budget allows."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
 
-from balancebook.reconcile.confirm import SCAN_CONSISTENCY
-from balancebook.reconcile.kinds import Kind
-from balancebook.reconcile.naive import read_and_compare
+from balancebook.errors import BalancebookError, UsageError
+from balancebook.progress import Step
+from balancebook.reconcile.definition import definition
+from balancebook.reconcile.document import Reconciliation
+from balancebook.reconcile.engine import Cutoff, Options, Report, can_cut_off, reconcile
+from balancebook.reconcile.executors import dask, processes
+from balancebook.reconcile.fold import Folder, ThreadFolder
+from balancebook.reconcile.keys_file import read_keys
+from balancebook.reconcile.partitions import compare_partitions
 from balancebook.reconcile.report import ComparisonReport
+from balancebook.reconcile.sampled import quick, sampled
 from balancebook.reconcile.sides import base_side, view_side
-from balancebook.reconcile.values import Cells, cell_json
-from balancebook.reconcile.writetimes import Written, read_write_times, with_times
+from balancebook.reconcile.writetimes import Written, read_write_times
 from balancebook.store.errors import StoreError
+from balancebook.store.estimate import Cost, estimate
+from balancebook.store.pace import Pace, open_pace
+from balancebook.store.ranges import RANGES, ScanReport
 from balancebook.store.reader import Reader
-from balancebook.store.schema import View
-from balancebook.verdict import Json
+from balancebook.store.schema import Table, View, read_table
 
-SCHEMA_VERSION = 1
+Depth = Literal["definition", "sampled", "full"]
+# A range is what is lost when a read fails, and what a kept state goes on from.
+_ROWS_A_RANGE = 100_000
+_MOST_RANGES = 2**16
+# Raw pages of both sides, client and server on the same two cores: 2.2 M rows a side in 5 s.
+_ROWS_PER_S = 800_000
+_GLANCED = 12
+# Of fewer rows a first glance would tell nothing sooner.
+_WORTH_A_GLANCE = 100_000
+_DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reconciliation:
-    """What was found, and how long it took. `written` goes with the report's samples; empty if it could not be read."""
+class Request:
+    """What is to be compared, how deep and how gently.
 
-    view: View
-    report: ComparisonReport
-    written: tuple[Written, ...]
-    not_written: str
-    seconds: float
+    keys: a CSV file of partitions, instead of a depth. within_s: a time box, for the depth sampled. cutoff: the column
+    whose new rows are left out; "auto" is the ledger's time, if base and view have it, "none" none. budget_rows: of a
+    side; beyond it a full comparison becomes a sampled one. rate: rows/s. paced: whether a canary holds it back; None:
+    on every target but the embedded one. workers: processes, if more than one. spool, state: files for all differences
+    and for the progress, where it is to be kept.
+    """
 
-    @property
-    def truncated(self) -> bool:
-        """Whether there are more differences than samples."""
-        return sum(self.report.counts.values()) > len(self.report.samples)
+    depth: Depth = "full"
+    keys: Path | None = None
+    within_s: float | None = None
+    samples: int = 1000
+    cutoff: str = "auto"
+    budget_rows: int
+    rate: int | None = None
+    paced: bool | None = None
+    workers: int = 1
+    scheduler: str | None = None
+    spool: Path | None = None
+    state: Path | None = None
 
-    def document(self, run_id: str) -> dict[str, Any]:
-        """The JSON of `balancebook reconcile --json`, schema version 1."""
-        report, view = self.report, self.view
-        unknown: list[Json] = [[lo, hi] for lo, hi in report.unknown_ranges]
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "run_id": run_id,
-            "keyspace": view.keyspace,
-            "view": view.name,
-            "base": view.base_name,
-            "depth": "full",
-            "verdict": report.verdict.value,
-            "consistency": {"scan": SCAN_CONSISTENCY, "confirm": report.confirmed_at},
-            "rows": {"base": report.rows_base, "view": report.rows_view},
-            "ranges": {"total": report.ranges_total, "done": report.ranges_done, "unknown": unknown},
-            "counts": {kind.value: report.counts[kind] for kind in Kind},
-            "truncated": self.truncated,
-            "differences": self.differences(),
-            "seconds": round(self.seconds, 3),
-        }
 
-    def differences(self) -> list[Json]:
-        """Each sample as {kind, key, base, view, reason}, worst first."""
-        nothing = Written({}, {})
-        written = self.written or (nothing,) * len(self.report.samples)
-        return [
-            {
-                "kind": sample.kind.value,
-                "key": self._cells(self.report.key_columns, sample.key),
-                "base": with_times(self._cells(self.report.value_columns, sample.base), times.base),
-                "view": with_times(self._cells(self.report.value_columns, sample.view), times.view),
-                "reason": sample.reason,
-            }
-            for sample, times in zip(self.report.samples, written, strict=True)
-        ]
+@dataclass(frozen=True, kw_only=True)
+class Telling:
+    """Where news go while it runs: each step, and a sentence at each turn of events."""
 
-    def _cells(self, columns: tuple[str, ...], cells: Cells | None) -> dict[str, Json] | None:
-        if cells is None:
-            return None
-        types = {column.name: column.cql_type for column in self.view.columns}
-        return {name: cell_json(cell, types[name]) for name, cell in zip(columns, cells, strict=True)}
+    step: Callable[[Step], None] = field(default=lambda _: None)
+    told: Callable[[str], None] = field(default=lambda _: None)
 
 
 def run(
     reader: Reader,
     view: View,
+    request: Request,
+    telling: Telling | None = None,
     *,
     grace_s: float,
-    budget_rows: int,
-    samples: int,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Reconciliation:
-    """Compare a view with its base, row by row, and confirm each difference (see naive.read_and_compare).
+    """Compare a view with its base, and confirm each difference by two reads of both sides `grace_s` seconds apart.
 
-    Raises StoreError for what no retry mends, BalancebookError for a view that cannot be compared.
+    Raises StoreError for what no retry mends, UsageError for a request that cannot be met, BalancebookError for a view
+    that cannot be compared.
     """
-    began = time.monotonic()
-    report = read_and_compare(
-        reader, view, grace_s=grace_s, budget_rows=budget_rows, samples=samples, sleep=sleep
-    )
-    written: tuple[Written, ...] = ()
-    not_written = ""
-    try:
-        written = tuple(read_write_times(reader, (base_side(reader, view), view_side(view)), report))
-    except StoreError as error:
-        # The differences stand without them.
-        not_written = f"Write times could not be read: {error}"
-    return Reconciliation(
-        view=view, report=report, written=written, not_written=not_written, seconds=time.monotonic() - began
-    )
+    return _Run(reader, view, request, telling or Telling(), grace_s, sleep).done()
+
+
+@dataclass
+class _Run:
+    reader: Reader
+    view: View
+    request: Request
+    telling: Telling
+    grace_s: float
+    sleep: Callable[[float], None]
+
+    def done(self) -> Reconciliation:
+        began = time.monotonic()
+        depth, report = self._compared()
+        written, not_written = self._written(report)
+        return Reconciliation(
+            view=self.view,
+            depth=depth,
+            report=report,
+            written=written,
+            not_written=not_written,
+            seconds=time.monotonic() - began,
+        )
+
+    def _compared(self) -> tuple[str, ComparisonReport]:
+        request = self.request
+        if request.keys:
+            return "keys", self._keys(request.keys)
+        if request.depth == "definition":
+            return "definition", definition(self.reader, self.view)
+        if request.depth == "sampled" or request.within_s is not None:
+            return "sampled", self._sampled()
+        base = base_side(self.reader, self.view).table
+        rows = self._cost(base)
+        if rows > request.budget_rows:
+            self.telling.told(f"beyond the budget of {request.budget_rows:,} rows a side: only sampled")
+            return "sampled", self._sampled()
+        return "full", self._full(rows)
+
+    def _cost(self, base: Table) -> int:
+        """The rows of the larger side by the server's estimate, told with what they cost; 0 if it has none."""
+        costs = [estimate(self.reader, table) for table in (base, self.view)]
+        rows = [cost.rows or 0 for cost in costs]
+        if all(rows):
+            self.telling.told(_cost_in_words(costs, self.request.rate))
+        return max(rows)
+
+    def _keys(self, path: Path) -> ComparisonReport:
+        base = read_table(self.reader, self.view.keyspace, self.view.base_name)
+        if base is None:
+            raise BalancebookError(f"The base {self.view.base_name} does not exist.", "Run it again.")
+        return compare_partitions(
+            self.reader,
+            self.view,
+            read_keys(path, self.view, base),
+            grace_s=self.grace_s,
+            budget_rows=self.request.budget_rows,
+            samples=self.request.samples,
+            sleep=self.sleep,
+            progress=self.telling.step,
+        )
+
+    def _sampled(self) -> ComparisonReport:
+        return sampled(
+            self.reader,
+            self.view,
+            grace_s=self.grace_s,
+            deadline_s=self.request.within_s,
+            cutoff=self._cutoff(),
+            samples=self.request.samples,
+            sleep=self.sleep,
+        )
+
+    def _full(self, rows: int) -> Report:
+        request = self.request
+        ranges = max(RANGES, min(_MOST_RANGES, rows // _ROWS_A_RANGE))
+        cutoff = self._cutoff()
+        if rows >= _WORTH_A_GLANCE and not (request.state and request.state.exists()):
+            self.telling.told(quick(self.reader, self.view, ranges=_GLANCED, cutoff=cutoff).message)
+        passes = _Passes(self.telling.step)
+        options = Options(
+            grace_s=self.grace_s,
+            cutoff=cutoff,
+            budget_rows=request.budget_rows,
+            samples=request.samples,
+            ranges=ranges,
+            state=request.state,
+            spool=request.spool,
+            sleep=self.sleep,
+            progress=passes,
+            told=self.telling.told,
+        )
+        with ExitStack() as opened:
+            return reconcile(self.reader, self.view, options, self._folder(opened))
+
+    def _folder(self, opened: ExitStack) -> Folder:
+        request = self.request
+        paced = request.paced if request.paced is not None else not self.reader.profile.embedded
+        if request.scheduler:
+            folder = opened.enter_context(dask(request.scheduler, self.reader.profile))
+        elif request.workers > 1:
+            folder = opened.enter_context(processes(request.workers, self.reader.profile))
+        else:
+            return ThreadFolder(self.reader, opened.enter_context(_pace(self.reader, self.view, request.rate, paced)))
+        return folder.paced(self.view, request.rate, paced)
+
+    def _cutoff(self) -> Cutoff | None:
+        """By the clock of this machine, in milliseconds."""
+        column = self.request.cutoff
+        if column == "none":
+            return None
+        if column == "auto":
+            time_column = self.reader.profile.ledger.time
+            if time_column is None or not can_cut_off(self.view, time_column):
+                return None
+            column = time_column
+        elif not can_cut_off(self.view, column):
+            raise UsageError(
+                f"{column!r} is no column of {self.view.cql_name} that can be the cut-off.",
+                "Name one of its columns of type bigint or timestamp, in milliseconds.",
+                parameter="cutoff",
+            )
+        now = int(time.time() * 1000)
+        return Cutoff(column, now - int(self.grace_s * 1000), now + _DAY_MS)
+
+    def _written(self, report: ComparisonReport) -> tuple[tuple[Written, ...], str]:
+        if not report.samples:
+            return (), ""
+        try:
+            sides = base_side(self.reader, self.view), view_side(self.view)
+            return tuple(read_write_times(self.reader, sides, report)), ""
+        except StoreError as error:
+            # The differences stand without them.
+            return (), f"Write times could not be read: {error}"
+
+
+@dataclass
+class _Passes:
+    """Steps out of scan reports: each pass has a report of its own."""
+
+    step: Callable[[Step], None]
+    report: ScanReport | None = None
+    number: int = 0
+
+    def __call__(self, report: ScanReport) -> None:
+        self.number += report is not self.report
+        self.report = report
+        self.step(Step(report.ranges_done, report.ranges_total, report.rows, self.number))
+
+
+def _pace(reader: Reader, view: View, rate: float | None, paced: bool) -> Pace:
+    return open_pace(reader, view, rate=rate) if paced else Pace(rate=rate)
+
+
+def _cost_in_words(costs: list[Cost], rate: int | None) -> str:
+    rows, size = sum(cost.rows or 0 for cost in costs), sum(cost.bytes or 0 for cost in costs)
+    seconds = rows / min(rate or _ROWS_PER_S, _ROWS_PER_S)
+    return f"about {rows:,} rows of base and view to read, {size / 2**20:,.0f} MiB, {seconds:,.0f} s or more"
