@@ -16,6 +16,7 @@ from typing import Generic, TypeVar
 from balancebook.store.dialects import dialect_of
 from balancebook.store.errors import StoreError
 from balancebook.store.names import quote
+from balancebook.store.pace import Pace
 from balancebook.store.raw import RawPage, raw_pages
 from balancebook.store.reader import Reader
 from balancebook.store.scan import (
@@ -74,7 +75,9 @@ class RawScan(Generic[Gathered]):
 
     Each range comes when it was read to its end, so that a retry counts nothing twice. The columns of every page are
     held against those asked for. `report` covers all tables together: they were read only if it is complete. More than
-    `budget_rows` rows of a table end the scan: it is truncated. Raises StoreError at once for what no retry mends.
+    `budget_rows` rows of a table end the scan: it is truncated. With a `pace` every page waits for it, with smaller
+    pages and fewer ranges in flight; a scan that is left before its end stops its pace. Raises StoreError at once for
+    what no retry mends.
     """
 
     def __init__(  # noqa: PLR0913 (keywords with defaults, each of them used)
@@ -89,6 +92,7 @@ class RawScan(Generic[Gathered]):
         page_size: int = 5000,
         budget_rows: int | None = None,
         progress: Progress | None = None,
+        pace: Pace | None = None,
     ) -> None:
         if reader.server.partitioner != MURMUR3:
             raise StoreError(
@@ -98,7 +102,9 @@ class RawScan(Generic[Gathered]):
             )
         self._reader, self._tables, self._columns = reader, tables, tuple(columns)
         self._gather, self._progress = gather, progress
-        self._ranges, self._in_flight, self._page_size = ranges, in_flight, page_size
+        self._ranges, self._pace = ranges, pace
+        self._in_flight = pace.in_flight(in_flight) if pace else in_flight
+        self._page_size = pace.page_size(page_size) if pace else page_size
         self._budget, self._fetched = budget_rows, [0] * len(tables)
         selected = ", ".join(quote(name) for name in columns)
         self._selects = [f"SELECT {selected} FROM {table.cql_name}" for table in tables]
@@ -125,6 +131,11 @@ class RawScan(Generic[Gathered]):
                 done, running = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
                     yield from self._settle(future.result())
+        except BaseException:
+            # Else the end would wait for those who wait.
+            if self._pace:
+                self._pace.stop()
+            raise
         finally:
             self._stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
@@ -177,7 +188,8 @@ class RawScan(Generic[Gathered]):
     def _pages(self, task: _Task, page_size: int) -> Iterator[RawPage]:
         where, params = range_clause(self._tables[task.table], task.tokens)
         statement = self._selects[task.table] + where + self._suffix
-        for page in raw_pages(self._reader, statement, params, page_size=page_size):
+        wait = self._pace.wait if self._pace else None
+        for page in raw_pages(self._reader, statement, params, page_size=page_size, wait=wait):
             if page.names != self._columns:
                 raise StoreError(
                     "protocol",
