@@ -23,8 +23,8 @@ from balancebook.store.reader import Reader
 from balancebook.store.schema import Table
 
 CANARY_EVERY_S = 0.05
-# 100 canaries: the 99th percentile is then the second slowest; of fewer it is the slowest.
-WINDOW_S = 5.0
+# A hundred canaries that are well: the 99th percentile is then the second slowest; of fewer it is the slowest.
+WINDOW_S = 6.0
 # So many canaries in a row within the limit end a pause.
 CALM = 5
 # With a canary a scan begins at START rows/s, and may fall to FLOOR: a page every half second.
