@@ -13,7 +13,7 @@ import signal
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import click
 
@@ -204,17 +204,58 @@ def run(
 @click.argument("target", metavar="KEYSPACE.VIEW")
 @profile_option
 @click.option(
+    "--depth",
+    type=click.Choice(["definition", "sampled", "full"]),
+    default="full",
+    help="Schema and build status alone; token ranges drawn at random; or every row (the default).",
+)
+@click.option(
+    "--keys",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Only the partitions of view or base in a CSV file, exactly.",
+)
+@click.option(
+    "--within", "within_s", type=_Seconds(), metavar="SECONDS", help="As much as can be sampled in that time."
+)
+@click.option(
     "--samples",
     type=click.IntRange(0, 1_000_000),
     default=1000,
     help="How many differences to list, worst first (default: 1000); counts are always exact.",
 )
+@click.option(
+    "--differences",
+    type=click.Path(path_type=Path),
+    metavar="FILE.parquet",
+    help="Write all differences to a file.",
+)
+@click.option(
+    "--cutoff",
+    default="auto",
+    metavar="COLUMN",
+    help="Leave rows newer than the start out, by this column; none compares all (default: the ledger's time).",
+)
+@click.option("--rate", type=click.IntRange(1), metavar="N", help="Read at most N rows a second.")
+@click.option(
+    "--pace/--no-pace",
+    "paced",
+    default=None,
+    help="Hold back while balance queries are slow (default: on every cluster but the embedded one).",
+)
+@click.option("--workers", type=click.IntRange(1, 64), default=1, metavar="N", help="Read with N processes.")
+@click.option("--scheduler", metavar="ADDRESS", help="Read on the workers of a Dask scheduler.")
+@click.option("--resume", metavar="RUN", help="Go on with a run that was stopped or killed: its id, or last.")
 @as_json
-def reconcile(target: str, profile_name: str | None, samples: int, as_json: bool) -> ExitCode:
+def reconcile(profile_name: str | None, as_json: bool, **arguments: Any) -> ExitCode:
     """Compare a view with its base, and name the rows that differ."""
-    from balancebook.runs import reconcile_command  # noqa: PLC0415
+    from balancebook.progress import Display  # noqa: PLC0415
+    from balancebook.reconcile.run import Telling  # noqa: PLC0415
+    from balancebook.runs.reconcile_command import Asked, reconcile  # noqa: PLC0415
 
-    done = reconcile_command.reconcile(target, profile_name=profile_name, samples=samples, progress=_say)
+    with Display() as display:
+        telling = Telling(step=display, told=display.above(_say))
+        done = reconcile(Asked(**arguments), profile_name=profile_name, telling=telling)
     for note in done.notes:
         _say(note)
     click.echo(json.dumps(done.document, ensure_ascii=False) if as_json else done.text)

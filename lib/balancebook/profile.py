@@ -124,6 +124,7 @@ class Limits(_Model):
     connect_timeout_s: float = Field(default=5.0, gt=0)
     request_timeout_s: float = Field(default=5.0, gt=0)
     max_rows: int = Field(default=1_000_000, gt=0)
+    # Beyond it balance queries are too slow: a scan then waits until they are well again.
     balance_p99_ms: float = Field(default=10.0, gt=0)
 
 

@@ -85,6 +85,17 @@ class Display:
             screen, line = self._screen, line_of(step, now - self._pass_began)
             self._try(lambda: screen.show(line))
 
+    def above(self, say: Callable[[str], None]) -> Callable[[str], None]:
+        """`say`, which leaves no part of a shown line beside its own."""
+
+        def said(line: str) -> None:
+            if self._screen and self._shown:
+                self._try(self._screen.clear)
+                self._shown = False
+            say(line)
+
+        return said
+
     def _try(self, act: Callable[[], None]) -> None:
         try:
             act()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from balancebook.checks.base import SAMPLE_LIMIT, Finding, check
 from balancebook.checks.context import Context
-from balancebook.reconcile.naive import read_and_compare
+from balancebook.progress import Display
 from balancebook.reconcile.report import ComparisonReport
+from balancebook.reconcile.run import Request, Telling, run
 from balancebook.verdict import Json, Verdict
 
 
@@ -17,15 +18,10 @@ def view_reconciles(ctx: Context) -> Finding:
     sides, a grace period apart, show it alike, so writers at work raise no false alarm. More rows than the profile's
     max_rows, or a token range that cannot be read, make the answer unknown.
     """
-    report = read_and_compare(
-        ctx.reader,
-        ctx.view,
-        grace_s=ctx.grace_s,
-        budget_rows=ctx.profile.limits.max_rows,
-        samples=SAMPLE_LIMIT,
-        sleep=ctx.sleep,
-    )
-    return judge_report(report)
+    with Display() as display:
+        request = Request(samples=SAMPLE_LIMIT, budget_rows=ctx.profile.limits.max_rows)
+        done = run(ctx.reader, ctx.view, request, Telling(step=display), grace_s=ctx.grace_s, sleep=ctx.sleep)
+    return judge_report(done.report)
 
 
 def judge_report(report: ComparisonReport) -> Finding:

@@ -29,6 +29,7 @@ from balancebook.reconcile.state import Keeper, Pass, State, digest_of, tally_of
 from balancebook.sketch.layout import RowLayout, fixed_width
 from balancebook.sketch.sketch import Items, KeyWidthError, Sketch
 from balancebook.store.names import quote
+from balancebook.store.pace import Pace
 from balancebook.store.ranges import RANGES, Progress, RangeTask, ScanReport, tasks_by_turns
 from balancebook.store.reader import Reader
 from balancebook.store.schema import Table, View, read_table, read_view
@@ -94,7 +95,8 @@ class Options:
     grace_s: seconds between the two confirming reads. budget_rows: for each side in each pass. samples: how many
     differences are kept. cells, most_cells: of the sketch, at first and before it goes bucket by bucket. ranges: how
     many token ranges a side is read in. state: a file to keep the progress in, and go on from. spool: a file for all
-    differences. progress: called after each range of a pass; told: with a sentence at each turn of events.
+    differences. pace: of the confirming scans. progress: called after each range of a pass; told: with a sentence at
+    each turn of events.
     """
 
     grace_s: float
@@ -107,6 +109,7 @@ class Options:
     state: Path | None = None
     spool: Path | None = None
     sleep: Callable[[float], None] = time.sleep
+    pace: Pace | None = None
     progress: Progress | None = None
     told: Callable[[str], None] = lambda _: None
 
@@ -118,7 +121,7 @@ def reconcile(reader: Reader, view: View, options: Options, folder: Folder | Non
     process. Raises StoreError for what no retry mends; BalancebookError for a view that cannot be compared, or a
     cut-off that is no number in the view; UsageError for a state that is of another comparison.
     """
-    return _Engine(reader, view, options, folder or ThreadFolder(reader)).report()
+    return _Engine(reader, view, options, folder or ThreadFolder(reader, options.pace)).report()
 
 
 class _Engine:
@@ -302,8 +305,8 @@ class _Engine:
             self._reasons.append(f"{view.cql_name} or its base was altered while it was read")
 
     def _rereader(self) -> Rereader:
-        state = self._state
-        return Rereader(self._reader, self._sides, self._layout, self._types, state.seed, state.ranges)
+        state, pace = self._state, self._options.pace
+        return Rereader(self._reader, self._sides, self._layout, self._types, state.seed, state.ranges, pace)
 
     def _confirmed(self, items: Items) -> list[Batch]:
         if len(items) > by_key.MOST_BY_KEY:

@@ -17,10 +17,11 @@ import psutil
 
 from balancebook.errors import UsageError
 from balancebook.profile import Profile
-from balancebook.reconcile.fold import Counts, FoldedPart, Job, ThreadFolder, no_counts
+from balancebook.reconcile.fold import VIEW, Counts, FoldedPart, Job, ThreadFolder, no_counts
 from balancebook.sketch.rows import Words
 from balancebook.sketch.sketch import KeyWidthError
 from balancebook.store.errors import StoreError
+from balancebook.store.pace import Pace, pace_of
 from balancebook.store.ranges import Progress, RangeTask, ScanReport
 from balancebook.store.reader import Reader, open_reader
 
@@ -40,15 +41,26 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
+class Manner:
+    """How gently one worker reads: its share of the rate, and whether a canary holds it back."""
+
+    rate: float | None
+    paced: bool
+
+
+@dataclass(frozen=True, slots=True)
 class PoolFolder:
     """Folds on an executor of `workers` processes. `profile`: how each of them connects.
 
-    A worker that dies leaves its ranges unknown.
+    rate: rows/s of all workers together; paced: whether each of them keeps a canary (see store.pace). A worker that
+    dies leaves its ranges unknown.
     """
 
     executor: Executor
     workers: int
     profile: Profile
+    rate: float | None = None
+    paced: bool = False
 
     def fold(
         self, job: Job, tasks: Sequence[RangeTask], report: ScanReport, progress: Progress | None
@@ -80,7 +92,8 @@ class PoolFolder:
 
     def _submit(self, job: Job, tasks: list[RangeTask]) -> Future[Share]:
         try:
-            return self.executor.submit(fold_share, self.profile, job, tasks)
+            manner = Manner(self.rate and self.rate / self.workers, self.paced)
+            return self.executor.submit(fold_share, self.profile, manner, job, tasks)
         except BrokenExecutor as error:
             # One worker has died: the pool takes nothing more.
             failed: Future[Share] = Future()
@@ -111,12 +124,13 @@ def _beyond(counts: tuple[Counts, Counts], budget_rows: int | None) -> bool:
     return budget_rows is not None and max(counted.read for counted in counts) > budget_rows
 
 
-def fold_share(profile: Profile, job: Job, tasks: list[RangeTask]) -> Share:
+def fold_share(profile: Profile, manner: Manner, job: Job, tasks: list[RangeTask]) -> Share:
     """What a worker does: read the ranges and fold them, in a session that it keeps for the next share."""
     total, counts = job.empty_sketch(), no_counts()
     done: list[RangeTask] = []
     report = ScanReport(ranges_total=len(tasks))
-    for part in ThreadFolder(_reader(profile)).fold(job, tasks, report, None):
+    reader, pace = _opened(profile, manner, job)
+    for part in ThreadFolder(reader, pace).fold(job, tasks, report, None):
         part.add_to(total)
         done += part.done
         for counted, more in zip(counts, part.counts, strict=True):
@@ -124,27 +138,34 @@ def fold_share(profile: Profile, job: Job, tasks: list[RangeTask]) -> Share:
     return Share(total.cells, counts, done, report)
 
 
-_readers: dict[str, Reader] = {}
+_kept: dict[str, tuple[Reader, Pace | None]] = {}
 _opening = threading.Lock()
 
 
-def _reader(profile: Profile) -> Reader:
-    """One session for each worker process, open until it ends."""
-    key = profile.model_dump_json()
+def _opened(profile: Profile, manner: Manner, job: Job) -> tuple[Reader, Pace | None]:
+    """One session and one pace for each worker process, until it ends."""
+    view = job.sides[VIEW].table
+    key = f"{profile.model_dump_json()} {manner} {view.cql_name} {job.seed}"
     with _opening:
-        if key not in _readers:
-            _readers[key] = open_reader(profile)
-        return _readers[key]
+        if key not in _kept:
+            reader = open_reader(profile)
+            pace = pace_of(reader, view, manner.rate, paced=manner.paced)
+            if pace:
+                pace.__enter__()
+            _kept[key] = reader, pace
+        return _kept[key]
 
 
 @contextlib.contextmanager
-def processes(workers: int, profile: Profile) -> Iterator[PoolFolder]:
+def processes(
+    workers: int, profile: Profile, rate: float | None = None, *, paced: bool = False
+) -> Iterator[PoolFolder]:
     """Worker processes on this machine. They end with the block, at once if it ends by an exception."""
     # Not forked: threads and sessions of this process must not be theirs.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(os.getpid(),))
     try:
-        yield PoolFolder(pool, workers, profile)
+        yield PoolFolder(pool, workers, profile, rate, paced)
     except BaseException:
         _end(pool)
         raise
@@ -171,7 +192,9 @@ def _end(pool: ProcessPoolExecutor) -> None:
 
 
 @contextlib.contextmanager
-def dask(address: str, profile: Profile) -> Iterator[PoolFolder]:
+def dask(
+    address: str, profile: Profile, rate: float | None = None, *, paced: bool = False
+) -> Iterator[PoolFolder]:
     """The workers of a Dask scheduler. Raises UsageError if it cannot be reached or the extra is not installed.
 
     The profile is sent to them; its secrets are references, which each worker resolves for itself.
@@ -198,4 +221,4 @@ def dask(address: str, profile: Profile) -> Iterator[PoolFolder]:
             )
         # A share that is tried again by itself would be read twice for nothing; what failed is told.
         with client.get_executor(retries=0, pure=False) as executor:
-            yield PoolFolder(executor, workers, profile)
+            yield PoolFolder(executor, workers, profile, rate, paced)

@@ -11,6 +11,7 @@ from balancebook.reconcile.sides import Side
 from balancebook.sketch.layout import RowLayout
 from balancebook.sketch.sketch import PageError, Sketch
 from balancebook.store.errors import StoreError
+from balancebook.store.pace import Pace
 from balancebook.store.ranges import IN_FLIGHT, PAGE_SIZE, Progress, RangeTask, ScanReport
 from balancebook.store.raw import RawPage
 from balancebook.store.raw_scan import raw_scan
@@ -112,6 +113,7 @@ class ThreadFolder:
     """Reads in threads of this process."""
 
     reader: Reader
+    pace: Pace | None = None
 
     def fold(
         self, job: Job, tasks: Sequence[RangeTask], report: ScanReport, progress: Progress | None
@@ -138,6 +140,7 @@ class ThreadFolder:
             progress=progress,
             report=report,
             wheres=[side.selected.where for side in job.sides],
+            pace=self.pace,
         )
         try:
             for part in scan:

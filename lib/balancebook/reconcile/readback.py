@@ -14,6 +14,7 @@ from balancebook.sketch.layout import RowLayout
 from balancebook.sketch.sketch import FoundRows, PageError, Wanted, key_lane
 from balancebook.store.errors import StoreError
 from balancebook.store.names import quote
+from balancebook.store.pace import Pace
 from balancebook.store.ranges import LOWEST, RANGES, ScanReport, filtered, range_clause, tasks_by_turns
 from balancebook.store.raw import RawCells, RawPage, raw_pages
 from balancebook.store.raw_scan import raw_scan
@@ -41,6 +42,7 @@ class Rereader:
     types: Sequence[Any]
     seed: int
     ranges: int = RANGES
+    pace: Pace | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -110,6 +112,7 @@ class Rereader:
             gather,
             tasks,
             wheres=[self.sides[side].selected.where for side in sides],
+            pace=self.pace,
         )
         found: dict[int, list[FoundRows]] = {side: [] for side in sides}
         for part in scan:

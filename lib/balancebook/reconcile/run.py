@@ -24,7 +24,7 @@ from balancebook.reconcile.sides import base_side, view_side
 from balancebook.reconcile.writetimes import Written, read_write_times
 from balancebook.store.errors import StoreError
 from balancebook.store.estimate import Cost, estimate
-from balancebook.store.pace import Pace, open_pace
+from balancebook.store.pace import Pace, PaceReport, pace_of
 from balancebook.store.ranges import RANGES, ScanReport
 from balancebook.store.reader import Reader
 from balancebook.store.schema import Table, View, read_table
@@ -168,8 +168,20 @@ class _Run:
         cutoff = self._cutoff()
         if rows >= _WORTH_A_GLANCE and not (request.state and request.state.exists()):
             self.telling.told(quick(self.reader, self.view, ranges=_GLANCED, cutoff=cutoff).message)
-        passes = _Passes(self.telling.step)
-        options = Options(
+        with ExitStack() as opened:
+            pace = pace_of(self.reader, self.view, request.rate, paced=self._paced)
+            if pace:
+                opened.enter_context(pace)
+            report = reconcile(
+                self.reader, self.view, self._options(ranges, cutoff, pace), self._folder(opened, pace)
+            )
+        if pace:
+            self._tell_of(pace.report())
+        return report
+
+    def _options(self, ranges: int, cutoff: Cutoff | None, pace: Pace | None) -> Options:
+        request = self.request
+        return Options(
             grace_s=self.grace_s,
             cutoff=cutoff,
             budget_rows=request.budget_rows,
@@ -178,22 +190,32 @@ class _Run:
             state=request.state,
             spool=request.spool,
             sleep=self.sleep,
-            progress=passes,
+            pace=pace,
+            progress=_Passes(self.telling.step),
             told=self.telling.told,
         )
-        with ExitStack() as opened:
-            return reconcile(self.reader, self.view, options, self._folder(opened))
 
-    def _folder(self, opened: ExitStack) -> Folder:
-        request = self.request
-        paced = request.paced if request.paced is not None else not self.reader.profile.embedded
+    def _tell_of(self, held_back: PaceReport) -> None:
+        if held_back.no_canary:
+            self.telling.told(f"no canary watched the view: {held_back.no_canary}")
+        if held_back.pauses:
+            self.telling.told(
+                f"paused {held_back.pauses:,} times, {held_back.paused_s:.0f} s in all, since balance queries "
+                f"took up to {held_back.worst_p99_ms or 0:.1f} ms (p99)"
+            )
+
+    def _folder(self, opened: ExitStack, pace: Pace | None) -> Folder:
+        request, profile = self.request, self.reader.profile
         if request.scheduler:
-            folder = opened.enter_context(dask(request.scheduler, self.reader.profile))
-        elif request.workers > 1:
-            folder = opened.enter_context(processes(request.workers, self.reader.profile))
-        else:
-            return ThreadFolder(self.reader, opened.enter_context(_pace(self.reader, self.view, request.rate, paced)))
-        return folder.paced(self.view, request.rate, paced)
+            return opened.enter_context(dask(request.scheduler, profile, request.rate, paced=self._paced))
+        if request.workers > 1:
+            return opened.enter_context(processes(request.workers, profile, request.rate, paced=self._paced))
+        return ThreadFolder(self.reader, pace)
+
+    @property
+    def _paced(self) -> bool:
+        asked = self.request.paced
+        return asked if asked is not None else not self.reader.profile.embedded
 
     def _cutoff(self) -> Cutoff | None:
         """By the clock of this machine, in milliseconds."""
@@ -237,10 +259,6 @@ class _Passes:
         self.number += report is not self.report
         self.report = report
         self.step(Step(report.ranges_done, report.ranges_total, report.rows, self.number))
-
-
-def _pace(reader: Reader, view: View, rate: float | None, paced: bool) -> Pace:
-    return open_pace(reader, view, rate=rate) if paced else Pace(rate=rate)
 
 
 def _cost_in_words(costs: list[Cost], rate: int | None) -> str:

@@ -29,7 +29,9 @@ class Spool:
             os.fsync(file.fileno())
             self.size = file.tell()
 
-    def __iter__(self) -> Iterator[RawDifference]:
-        with self.path.open("rb") as file:
-            for line in file:
-                yield from_json(json.loads(line))
+
+def read_spool(path: Path) -> Iterator[RawDifference]:
+    """The differences of a spool, in the order in which they were found."""
+    with path.open("rb") as file:
+        for line in file:
+            yield from_json(json.loads(line))

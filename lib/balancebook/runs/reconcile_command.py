@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -10,19 +11,68 @@ from pathlib import Path
 from typing import Any
 
 from balancebook.errors import BalancebookError, BrokenRun, ExitCode, UsageError
+from balancebook.reconcile.document import Reconciliation
 from balancebook.reconcile.kinds import Kind
-from balancebook.reconcile.run import Reconciliation, run
-from balancebook.record import CheckRecord, Record, RunError, Target, to_json_text, write_whole
-from balancebook.runs.folders import RunFolder, begin_run
+from balancebook.reconcile.run import Depth, Request, Telling, run
+from balancebook.record import CheckRecord, Record, RunError, Status, Target, to_json_text, write_whole
+from balancebook.runs.reconcile_folder import DOCUMENT, NAME, Desk, begin
+from balancebook.runs.reconcile_text import text_of
 from balancebook.runs.views import require_view
 from balancebook.settings import Profile, load_profile, retarget, state_dir
 from balancebook.store.reader import Reader, open_reader
-from balancebook.verdict import MARKS, Verdict
+from balancebook.store.schema import View
+from balancebook.verdict import Verdict
 
-_NAME, _DOCUMENT = "reconcile", "reconcile.json"
 _CODE, _CHECK = "V005", "view_reconciles"
-_SHOWN = 20
-_WIDTH = 40
+Parameters = dict[str, bool | int | float | str | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """The command's arguments, as reconcile.run.Request has them. differences: a Parquet file; resume: a run's id."""
+
+    target: str
+    depth: Depth = "full"
+    keys: Path | None = None
+    within_s: float | None = None
+    samples: int = 1000
+    cutoff: str = "auto"
+    rate: int | None = None
+    paced: bool | None = None
+    workers: int = 1
+    scheduler: str | None = None
+    differences: Path | None = None
+    resume: str | None = None
+
+    def check(self) -> None:
+        """Raises UsageError for arguments that do not go together, or a file that could not be written in the end."""
+        whole = self.depth == "full" and self.keys is None and self.within_s is None
+        for name in ("differences", "resume", "scheduler"):
+            if getattr(self, name) is not None and not whole:
+                raise UsageError(f"--{name} needs the full depth.", "Leave it out.", parameter=name)
+        if self.keys and (self.depth != "full" or self.within_s is not None):
+            raise UsageError(
+                "--keys is exact for the given partitions: it has no depth and no time box.",
+                "Leave --depth and --within out.",
+                parameter="keys",
+            )
+        if self.depth == "definition" and self.within_s is not None:
+            raise UsageError("The depth definition reads no rows.", "Leave --within out.", parameter="within")
+        if self.workers > 1 and (self.scheduler or not whole):
+            raise UsageError(
+                "--workers needs the full depth, and no --scheduler.", "Leave it out.", parameter="workers"
+            )
+        if self.differences is not None:
+            _require_writable(self.differences)
+
+    def parameters(self) -> Parameters:
+        """What was asked, for the record: all that is not the default."""
+        usual = Asked(target="")
+        given = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        kept = {
+            name: value for name, value in given.items() if value != getattr(usual, name) or name == "samples"
+        }
+        return {name: str(value) if isinstance(value, Path) else value for name, value in kept.items()}
 
 
 @dataclass(frozen=True)
@@ -35,38 +85,19 @@ class Reconciled:
     notes: tuple[str, ...]
 
 
-def reconcile(
-    target: str, *, profile_name: str | None, samples: int, progress: Callable[[str], None]
-) -> Reconciled:
+def reconcile(asked: Asked, *, profile_name: str | None, telling: Telling) -> Reconciled:
     """Compare the view KEYSPACE.VIEW with its base, and keep record.json and reconcile.json in a run's folder.
 
-    Raises UsageError for a target that is none; StoreError and BalancebookError, with a record that says so, if the
-    view cannot be read or compared.
+    Raises UsageError for a target that is none, or arguments that cannot be met; StoreError and BalancebookError, with
+    a record that says so, if the view cannot be read or compared. A run that is interrupted is kept, to be resumed.
     """
-    profile = _targeted(load_profile(profile_name), target)
-    folder = begin_run(state_dir() / "runs", _NAME)
-    asked: dict[str, bool | int | float | str | None] = {"target": target, "samples": samples}
-    sheet = _Sheet(profile, folder, datetime.now(UTC), asked)
+    asked.check()
+    profile = _targeted(load_profile(profile_name), asked.target)
+    desk = begin(state_dir() / "runs", asked.resume)
     try:
-        with open_reader(profile) as reader:
-            view = require_view(reader, profile.keyspace, profile.view)
-            sheet.learn(reader)
-            progress(f"comparing {target} with its base {view.base_name}")
-            limits = profile.limits
-            done = run(reader, view, grace_s=profile.grace_s, budget_rows=limits.max_rows, samples=samples)
-        sheet.save(done)
-    except (UsageError, BrokenRun):
-        folder.discard()
-        raise
-    except BalancebookError as error:
-        sheet.refuse(error)
-        raise
-    except BaseException:
-        folder.discard()
-        raise
-    notes = [note for note in (done.not_written, *done.report.reasons) if note]
-    code = ExitCode[done.report.verdict.name]
-    return Reconciled(done.document(folder.run_id), _text(done, folder.final), code, tuple(notes))
+        return _Run(asked, profile, desk, telling).done()
+    finally:
+        desk.close()
 
 
 def _targeted(profile: Profile, target: str) -> Profile:
@@ -81,27 +112,89 @@ def _targeted(profile: Profile, target: str) -> Profile:
     return retarget(profile, keyspace=keyspace, view=view)
 
 
-class _Sheet:
-    """The record of this run as it comes about."""
+def _require_writable(path: Path) -> None:
+    folder = path.absolute().parent
+    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UsageError(
+            f"{path} cannot be written.", "Name a file in a folder that is there.", parameter="differences"
+        )
 
-    def __init__(
-        self,
-        profile: Profile,
-        folder: RunFolder,
-        started: datetime,
-        parameters: Mapping[str, bool | int | float | str | None],
-    ) -> None:
-        self._profile, self._folder, self._started, self._parameters = profile, folder, started, parameters
+
+class _Run:
+    """One run, and its record as it comes about."""
+
+    def __init__(self, asked: Asked, profile: Profile, desk: Desk, telling: Telling) -> None:
+        self._asked, self._profile, self._desk, self._telling = asked, profile, desk, telling
+        self._folder = desk.folder
+        self._started = datetime.now(UTC)
         self._cluster: str | None = None
         self._versions = {"balancebook": metadata.version("balancebook")}
 
-    def learn(self, reader: Reader) -> None:
+    def done(self) -> Reconciled:
+        """Do it, and save the record whatever comes of it."""
+        try:
+            with open_reader(self._profile) as reader:
+                view = require_view(reader, self._profile.keyspace, self._profile.view)
+                self._learn(reader)
+                done = self._compared(reader, view)
+                files = self._differences(reader, view)
+            self._save(done)
+        except (UsageError, BrokenRun):
+            self._leave()
+            raise
+        except BalancebookError as error:
+            self._end("refused", error)
+            raise
+        except KeyboardInterrupt:
+            self._interrupted()
+            raise
+        except BaseException:
+            self._leave()
+            raise
+        report = done.report
+        notes = tuple(note for note in (done.not_written, *report.reasons) if note)
+        text = text_of(done, [self._folder.final / "record.json", *files])
+        return Reconciled(done.document(self._folder.run_id), text, ExitCode[report.verdict.name], notes)
+
+    def _compared(self, reader: Reader, view: View) -> Reconciliation:
+        asked = self._asked
+        self._telling.told(f"comparing {asked.target} with its base {view.base_name}")
+        request = Request(
+            depth=asked.depth,
+            keys=asked.keys,
+            within_s=asked.within_s,
+            samples=asked.samples,
+            cutoff=asked.cutoff,
+            budget_rows=self._profile.limits.max_rows,
+            rate=asked.rate,
+            paced=asked.paced,
+            workers=asked.workers,
+            scheduler=asked.scheduler,
+            spool=self._desk.spool if asked.differences else None,
+            state=self._desk.progress,
+        )
+        return run(reader, view, request, self._telling, grace_s=self._profile.grace_s)
+
+    def _differences(self, reader: Reader, view: View) -> list[Path]:
+        """Write all differences where they were asked for; none were found if a run became a sampled one."""
+        path = self._asked.differences
+        if path is None:
+            return []
+        from balancebook.runs.reconcile_differences import save_differences  # noqa: PLC0415 (loads pyarrow)
+
+        try:
+            save_differences(path, self._desk.spool, reader, view, self._folder.run_id)
+        except OSError as error:
+            raise BrokenRun(f"{path} cannot be written: {error.strerror}.", "Make room there.") from error
+        return [path]
+
+    def _learn(self, reader: Reader) -> None:
         """Note which server it is."""
         server = reader.server
         self._cluster = server.cluster_name
         self._versions[server.product] = server.version
 
-    def save(self, done: Reconciliation) -> None:
+    def _save(self, done: Reconciliation) -> None:
         """Keep the record and the document. Raises BrokenRun if they cannot be written."""
         report = done.report
         result = CheckRecord(
@@ -113,23 +206,36 @@ class _Sheet:
             | {kind.value: report.counts[kind] for kind in Kind},
             seconds=round(done.seconds, 3),
         )
-        document = done.document(self._folder.run_id)
-        self._write(self._record(result), document)
+        self._desk.clear()
+        self._write(self._record(result, "completed"), done.document(self._folder.run_id))
 
-    def refuse(self, error: BalancebookError) -> None:
+    def _end(self, status: Status, error: BalancebookError) -> None:
         """Keep a record in which the check is unknown."""
         result = CheckRecord(code=_CODE, name=_CHECK, verdict=Verdict.UNKNOWN, message=error.message)
         code = getattr(error, "kind", error.code)
         told = RunError(code=code, message=error.message, remedy=error.remedy)
-        self._write(self._record(result, told), None)
+        self._write(self._record(result, status, told), None)
 
-    def _record(self, result: CheckRecord, error: RunError | None = None) -> Record:
+    def _interrupted(self) -> None:
+        if not self._desk.progress.exists():
+            self._leave()
+            return
+        remedy = f"Go on with --resume {self._folder.run_id}"
+        self._end("interrupted", BalancebookError("interrupted.", remedy))
+        self._telling.told(f"{remedy} (and the same arguments).")
+
+    def _leave(self) -> None:
+        """Nothing was found out; but what can be resumed stays."""
+        if self._asked.resume is None and not self._desk.progress.exists():
+            self._folder.discard()
+
+    def _record(self, result: CheckRecord, status: Status, error: RunError | None = None) -> Record:
         profile = self._profile
         return Record(
             run_id=self._folder.run_id,
-            notebook=_NAME,
+            notebook=NAME,
             notebook_sha256="",
-            parameters=dict(self._parameters),
+            parameters=self._asked.parameters(),
             profile=profile.name,
             target=Target(
                 cluster=self._cluster,
@@ -137,22 +243,22 @@ class _Sheet:
                 view=profile.view,
                 embedded=profile.embedded,
             ),
-            status="refused" if error else "completed",
+            status=status,
             started_at=self._started,
             ended_at=datetime.now(UTC),
             verdict=result.verdict,
-            exit_code=ExitCode[result.verdict.name],
+            exit_code=ExitCode.INTERRUPTED if status == "interrupted" else ExitCode[result.verdict.name],
             error=error,
             results=[result],
             versions=self._versions,
         )
 
-    def _write(self, record: Record, document: dict[str, Any] | None) -> None:
+    def _write(self, record: Record, document: Mapping[str, Any] | None) -> None:
         folder = self._folder
-        files = {"record": "record.json"} | ({"differences": _DOCUMENT} if document else {})
+        files = {"record": "record.json"} | ({"differences": DOCUMENT} if document else {})
         try:
             if document:
-                write_whole(folder.aside / _DOCUMENT, to_json_text(document))
+                write_whole(folder.aside / DOCUMENT, to_json_text(document))
             record.model_copy(update={"files": files}).save(folder.aside)
             folder.publish()
         except OSError as error:
@@ -162,46 +268,3 @@ class _Sheet:
                 f"{record.verdict}.",
                 "Make room there.",
             ) from error
-
-
-def _text(done: Reconciliation, folder: Path) -> str:
-    report, view = done.report, done.view
-    counts = "  ".join(f"{kind} {report.counts[kind]:,}" for kind in Kind if report.counts[kind])
-    rows = f"rows: {report.rows_base:,} derived from the base, {report.rows_view:,} in the view"
-    head = f"{MARKS[report.verdict]:10}{view.keyspace}.{view.name} against {view.base_name}: {report.message}"
-    lines = [head, f"          {rows}; {done.seconds:.1f} s", *([f"          {counts}"] if counts else [])]
-    return "\n".join([*lines, *_table(done), f"          {folder / 'record.json'}"])
-
-
-def _table(done: Reconciliation) -> list[str]:
-    """The worst samples: what differs, or the whole row where one side has none."""
-    report = done.report
-    if not report.samples:
-        return []
-    shown = report.samples[:_SHOWN]
-    rows = [["kind", *report.key_columns, "base", "view"]]
-    for sample in shown:
-        named = report.named(sample)
-        base, view = _differing(named["base"], named["view"])
-        rows.append([sample.kind.value, *map(_short, sample.key), base, view])
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    total = sum(report.counts.values())
-    more = [f"({len(shown):,} of {total:,} shown, worst first)"] if total > len(shown) else []
-    return ["", *(line.rstrip() for line in lines), *more, ""]
-
-
-def _differing(base: Any, view: Any) -> tuple[str, str]:
-    if base is None or view is None:
-        return _cells(base, base or ()), _cells(view, view or ())
-    names = [name for name in base if base[name] != view[name]] or list(base)
-    return _cells(base, names), _cells(view, names)
-
-
-def _cells(cells: Any, names: Iterable[str]) -> str:
-    return "-" if cells is None else _short(" ".join(f"{name}={cells[name]}" for name in names))
-
-
-def _short(value: Any) -> str:
-    text = " ".join(str(value).split())
-    return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 1]}…"

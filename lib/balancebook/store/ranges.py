@@ -17,6 +17,7 @@ from typing import Generic, TypeVar
 
 from balancebook.store.errors import StoreError
 from balancebook.store.names import quote
+from balancebook.store.pace import Pace
 from balancebook.store.schema import Table
 
 LOWEST = -(2**63)
@@ -163,11 +164,12 @@ class RangeScan(Generic[Gathered]):
     range short.) A range that cannot be read is tried again in smaller parts with smaller pages, and the parts that
     still fail are named in the report. When twice as many attempts in a row as are in flight have had no answer, the
     server is taken for gone and all that is left is unknown: a paused server ends a scan in seconds. More than
-    `budget_rows` rows of a table end it: it is truncated. What no retry can mend (a permission, a missing table) is
-    raised at once as StoreError.
+    `budget_rows` rows of a table end it: it is truncated. With a `pace` pages are smaller and fewer ranges in flight,
+    and a scan that is left before its end stops its pace; to wait for it is the reader's part. What no retry can mend
+    (a permission, a missing table) is raised at once as StoreError.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (keywords with defaults, each of them used)
         self,
         tasks: Sequence[RangeTask],
         read: ReadRange[Gathered],
@@ -177,9 +179,11 @@ class RangeScan(Generic[Gathered]):
         budget_rows: int | None = None,
         progress: Progress | None = None,
         report: ScanReport | None = None,
+        pace: Pace | None = None,
     ) -> None:
-        self._tasks, self._read, self._progress = tasks, read, progress
-        self._in_flight, self._page_size = in_flight, page_size
+        self._tasks, self._read, self._progress, self._pace = tasks, read, progress, pace
+        self._in_flight = pace.in_flight(in_flight) if pace else in_flight
+        self._page_size = pace.page_size(page_size) if pace else page_size
         self._budget, self._fetched = budget_rows, {task.table: 0 for task in tasks}
         self._lock = threading.Lock()
         self._failures_in_a_row = 0
@@ -199,6 +203,11 @@ class RangeScan(Generic[Gathered]):
                 done, running = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
                     yield from self._settle(future.result())
+        except BaseException:
+            # Else the end would wait for those who wait.
+            if self._pace:
+                self._pace.stop()
+            raise
         finally:
             # A consumer that leaves early does not wait for ranges it no longer wants.
             self.stop()

@@ -7,7 +7,7 @@ is not understood is an error.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,14 +118,20 @@ def raw_pages(
     page_size: int = 5000,
     consistency: str | None = None,
     serialized: bool = False,
+    wait: Callable[[int], None] | None = None,
 ) -> Iterator[RawPage]:
     """The pages of a SELECT, `page_size` rows each at the most; the next one is asked for while one is worked on.
+
+    `wait` is called before the first page, with 0, and with each page's rows before the next page is asked for, after
+    the last one too: it may take its time (see store.pace).
 
     `serialized`: the parameters are cells as the server sent them, and are sent back as they are. The request timeout
     applies to each page. Raises StoreError, also of kind protocol for an answer whose columns are not known.
     """
     bound = reader.bind(cql, params, consistency, serialized=serialized)
     bound.fetch_size = page_size
+    wait = wait or _at_once
+    wait(0)
     future = reader.send(bound, raw=True)
     while True:
         result = reader.wait(future, doing(cql))
@@ -136,8 +142,13 @@ def raw_pages(
                 f"{doing(cql)}: the server's answer does not say what its columns are.",
                 "Run it again; if it stays so, report the server's version.",
             )
+        wait(page.rows)
         if state := result.paging_state:
             future = reader.send(bound, state, raw=True)
         yield page
         if not state:
             return
+
+
+def _at_once(_rows: int) -> None:
+    """The wait of who need not wait."""

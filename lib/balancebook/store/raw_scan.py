@@ -11,6 +11,7 @@ from typing import TypeVar
 from balancebook.store.dialects import dialect_of
 from balancebook.store.errors import StoreError
 from balancebook.store.names import quote
+from balancebook.store.pace import Pace
 from balancebook.store.ranges import (
     IN_FLIGHT,
     PAGE_SIZE,
@@ -46,12 +47,14 @@ def raw_scan(  # noqa: PLR0913 (keywords with defaults, each of them used)
     progress: Progress | None = None,
     report: ScanReport | None = None,
     wheres: Sequence[str] | None = None,
+    pace: Pace | None = None,
 ) -> RangeScan[Gathered]:
     """A scan of the same columns of the tasks' ranges of several tables, at LOCAL_ONE (see RangeScan).
 
-    `wheres`: for each table conditions in CQL that its rows must satisfy, or "" (see store.view_filter).
-    The columns of every page are held against those asked for. The report covers all tables together; `budget_rows`
-    holds for each; a `report` that was begun elsewhere goes on. Iterating raises StoreError for what no retry mends.
+    `wheres`: for each table conditions in CQL that its rows must satisfy, or "" (see store.view_filter). The columns of
+    every page are held against those asked for. The report covers all tables together, and one that was begun elsewhere
+    goes on; `budget_rows` holds for each table. Every page waits for the `pace`. Iterating raises StoreError for what
+    no retry mends.
     """
     require_murmur3(reader)
     selected = ", ".join(quote(name) for name in columns)
@@ -63,7 +66,7 @@ def raw_scan(  # noqa: PLR0913 (keywords with defaults, each of them used)
         clause, params = range_clause(table, task.tokens)
         where = filtered(clause, wheres[task.table] if wheres else "")
         cql = f"SELECT {selected} FROM {table.cql_name}{where}{suffix}"
-        for page in raw_pages(reader, cql, params, page_size=page_size):
+        for page in raw_pages(reader, cql, params, page_size=page_size, wait=pace.wait if pace else None):
             if page.names != expected:
                 raise StoreError(
                     "protocol",
@@ -85,4 +88,5 @@ def raw_scan(  # noqa: PLR0913 (keywords with defaults, each of them used)
         budget_rows=budget_rows,
         progress=progress,
         report=report,
+        pace=pace,
     )
