@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from cassandra.cluster import Session
+from cassandra.cluster import ResponseFuture, Session
 from cassandra.protocol import ResultMessage, _ProtocolHandler
+from cassandra.query import BoundStatement
 
 from balancebook.store.errors import StoreError, translate
 from balancebook.store.reader import Reader, doing
@@ -121,12 +122,16 @@ def raw_pages(
 ) -> Iterator[RawPage]:
     """The pages of a SELECT, `page_size` rows each at the most; the next one is asked for while one is worked on.
 
-    `serialized`: the parameters are cells as the server sent them, and are sent back as they are. The request timeout
-    applies to each page. Raises StoreError, also of kind protocol for an answer whose columns are not known.
+    The first is asked for at once, so that many such statements can be in flight from one thread. `serialized`: the
+    parameters are cells as the server sent them, and are sent back as they are. The request timeout applies to each
+    page. Raises StoreError, also of kind protocol for an answer whose columns are not known.
     """
     bound = reader.bind(cql, params, consistency, serialized=serialized)
     bound.fetch_size = page_size
-    future = reader.send(bound, raw=True)
+    return _pages(reader, bound, reader.send(bound, raw=True), cql)
+
+
+def _pages(reader: Reader, bound: BoundStatement, future: ResponseFuture, cql: str) -> Iterator[RawPage]:
     while True:
         result = reader.wait(future, doing(cql))
         page = result.current_rows[0]
