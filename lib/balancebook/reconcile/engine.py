@@ -124,7 +124,7 @@ class _Engine:
         self._reader, self._view, self._grace_s = reader, view, grace_s
         self._budget_rows, self._sleep, self._progress = budget_rows, sleep, progress
         self._sides = base_side(reader, view), view_side(view)
-        self._layout = _layout(self._sides, cutoff)
+        self._layout = layout_of(self._sides, cutoff)
         self._seed = secrets.randbits(64)
         self._passes = 0
         self._counts = _Counts(), _Counts()
@@ -273,7 +273,8 @@ def _why_incomplete(report: ScanReport, budget_rows: int | None) -> list[str]:
     return [f"{left} of {report.ranges_total} token ranges could not be read: {'; '.join(report.reasons)}"]
 
 
-def _layout(sides: tuple[Side, Side], cutoff: Cutoff | None) -> RowLayout:
+def layout_of(sides: tuple[Side, Side], cutoff: Cutoff | None) -> RowLayout:
+    """How the rows of both sides lie. Raises BalancebookError for a cut-off that is no number in the view."""
     base, view = sides
     types = {column.name: column.cql_type for column in view.table.columns}
     names = (*view.key, *view.values)
