@@ -23,8 +23,9 @@ from balancebook.demo.node import Node
 from balancebook.demo.schema import LEDGER, VIEW, create_schema
 from balancebook.demo.services import write_server_state
 from balancebook.errors import UsageError
+from balancebook.reconcile.document import Reconciliation
 from balancebook.reconcile.naive import read_and_compare
-from balancebook.reconcile.run import Reconciliation, run
+from balancebook.reconcile.run import Request, run
 from balancebook.settings import Profile, retarget
 from balancebook.store.admin import Admin
 from balancebook.store.connect import close, connect
@@ -95,9 +96,8 @@ def the_view(reader: Reader, profile: Profile) -> View:
 
 
 def reconciled(reader: Reader, profile: Profile) -> Reconciliation:
-    return run(
-        reader, the_view(reader, profile), grace_s=0, budget_rows=10**6, samples=10**6, sleep=lambda _: None
-    )
+    request = Request(budget_rows=10**6, samples=10**6)
+    return run(reader, the_view(reader, profile), request, grace_s=0, sleep=lambda _: None)
 
 
 def assert_exactly(found: Reconciliation, fault: Fault) -> list[dict[str, Any]]:

@@ -91,7 +91,7 @@ def test_the_rate_is_kept_and_every_row_read(profile: Profile, tables: tuple[Tab
         began = time.monotonic()
         with open_pace(reader, tables[1], rate=rate) as pace:
             scan = Scans(reader, tables).one(pace)
-            assert sum(rows for _, rows in scan) == ROWS
+            assert sum(part.gathered for part in scan) == ROWS
     assert scan.report.complete
     assert 0.5 * rate < ROWS / (time.monotonic() - began) < 1.1 * rate
     report = pace.report()
@@ -174,7 +174,7 @@ def test_a_canary_that_cannot_read_never_makes_a_result(
     session.execute(f"DROP TABLE {place}.gone")
     with Pace(canary=canary, limit_ms=1000, patience_s=0.5) as pace:
         scan = Scans(reader, tables).one(pace)
-        read = sum(rows for _, rows in scan)
+        read = sum(part.gathered for part in scan)
     assert read == scan.report.rows < ROWS
     assert not scan.report.complete
     assert scan.report.unknown_ranges

@@ -26,7 +26,7 @@ from balancebook.demo.faults.target import Prepared
 from balancebook.demo.node import Node
 from balancebook.reconcile.kinds import Kind
 from balancebook.reconcile.naive import read_and_compare
-from balancebook.reconcile.run import run
+from balancebook.reconcile.run import Request, run
 from balancebook.settings import Profile, retarget
 from balancebook.store.reader import Reader, open_reader
 from balancebook.store.schema import View, read_view
@@ -274,9 +274,8 @@ def test_a_mix_is_found_exactly_in_any_schema(
         done = run(
             reader,
             the_view(reader, place, schema),
+            Request(budget_rows=1000),
             grace_s=0,
-            budget_rows=1000,
-            samples=1000,
             sleep=lambda _: None,
         )
     finally:

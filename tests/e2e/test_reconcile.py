@@ -22,11 +22,12 @@ KEYS = [
         "base",
         "depth",
         "verdict",
+        "message",
         "consistency",
         "rows",
         "ranges",
     ),
-    *("counts", "truncated", "differences", "seconds"),
+    *("counts", "truncated", "differences", "details", "seconds"),
 ]
 
 

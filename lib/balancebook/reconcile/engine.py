@@ -23,12 +23,11 @@ from balancebook.reconcile.found import Batch
 from balancebook.reconcile.one_sided import OneSided
 from balancebook.reconcile.readback import Rereader
 from balancebook.reconcile.report import ComparisonReport
-from balancebook.reconcile.sides import Side, base_side, view_side
+from balancebook.reconcile.sides import Side, base_side, types_of, view_side
 from balancebook.reconcile.spool import Spool
 from balancebook.reconcile.state import Keeper, Pass, State, digest_of, tally_of
 from balancebook.sketch.layout import RowLayout, fixed_width
 from balancebook.sketch.sketch import Items, KeyWidthError, Sketch
-from balancebook.store.names import quote
 from balancebook.store.pace import Pace
 from balancebook.store.ranges import RANGES, Progress, RangeTask, ScanReport, tasks_by_turns
 from balancebook.store.reader import Reader
@@ -132,8 +131,7 @@ class _Engine:
         self._keeper = Keeper(options.state, self._digest(layout))
         self._state = self._keeper.resumed() or self._new_state()
         self._layout = self._as_kept(layout)
-        columns = ", ".join(quote(name) for name in (*self._sides[VIEW].key, *self._sides[VIEW].values))
-        self._types = reader.column_types(f"SELECT {columns} FROM {view.cql_name}")
+        self._types = types_of(reader, self._sides)
         self._tally = tally_of(self._state, self._types, layout.keys, options.samples)
         self._spool = Spool(options.spool, self._state.spooled) if options.spool else None
         self._last = ScanReport(ranges_total=0)

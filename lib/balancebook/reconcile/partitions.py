@@ -22,6 +22,7 @@ from balancebook.store.errors import StoreError
 from balancebook.store.ranges import MAY_PASS, ScanReport
 from balancebook.store.reader import Reader
 from balancebook.store.schema import View
+from balancebook.verdict import Json
 
 # More candidates than this are confirmed by their partitions; and so many are held at a time, some 0.7 KB each.
 _MOST_BY_KEY = 10_000
@@ -58,6 +59,25 @@ class PartitionsReport(ComparisonReport):
             return super().message
         names = _names(self.partition_columns, self.absent)
         return f"{super().message} {len(self.absent):,} of {self.asked:,} exist on neither side: {names}."
+
+    def details(self) -> dict[str, Json]:
+        """keys_of (base or view), asked, absent and unread partitions, how they were read."""
+        unread: list[Json] = [
+            {"partition": _named(self.partition_columns, partition), "reason": why}
+            for partition, why in self.unread
+        ]
+        absent: list[Json] = [_named(self.partition_columns, partition) for partition in self.absent]
+        return {
+            "keys_of": self.keys_of,
+            "asked": self.asked,
+            "absent": absent,
+            "unread": unread,
+            "how": self.how,
+        }
+
+
+def _named(columns: Sequence[str], partition: Cells) -> dict[str, Json]:
+    return {name: to_json(value) for name, value in zip(columns, partition, strict=True)}
 
 
 def compare_partitions(  # noqa: PLR0913 (keywords with defaults, each of them used)

@@ -121,10 +121,8 @@ class Rereader:
 
     def first_rows(self, side: int, number: int) -> Iterator[RawPage]:
         """The first rows of a side in the order of their tokens, as pages. Raises StoreError."""
-        where = self.sides[side].selected.where
-        limited = f"{self._select(side)}{f' WHERE {where}' if where else ''} LIMIT {number}"
-        cql = f"{limited} ALLOW FILTERING" if where else limited
-        return raw_pages(self.reader, cql) if number else iter(())
+        limited = filtered("", self.sides[side].selected.where, number)
+        return raw_pages(self.reader, self._select(side) + limited) if number else iter(())
 
     def _wanted(self, page: RawPage, wanted: Wanted) -> FoundRows:
         """The rows of a page that are wanted. Raises StoreError for a page that is not as it says."""

@@ -111,3 +111,10 @@ def base_side(reader: Reader, view: View) -> Side:
 def _key_and_values(view: View) -> tuple[tuple[str, ...], tuple[str, ...]]:
     key = tuple(column.name for column in (*view.partition_key, *view.clustering_key))
     return key, tuple(column.name for column in view.columns if column.name not in key)
+
+
+def types_of(reader: Reader, sides: tuple[Side, Side]) -> tuple[Any, ...]:
+    """The driver's types of the view's columns, its key first (see store.raw.decode). Raises StoreError."""
+    view = sides[1]
+    selected = ", ".join(quote(name) for name in (*view.key, *view.values))
+    return reader.column_types(f"SELECT {selected} FROM {view.table.cql_name}")

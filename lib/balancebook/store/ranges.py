@@ -117,11 +117,13 @@ def range_clause(table: Table, tokens: TokenRange) -> tuple[str, tuple[int, ...]
     return (f" WHERE {where}" if where else ""), tuple(value for _, value in bounds)
 
 
-def filtered(clause: str, where: str) -> str:
-    """A WHERE, or nothing, and conditions besides (see store.view_filter), which the server checks row by row."""
+def filtered(clause: str, where: str, limit: int | None = None) -> str:
+    """A WHERE, or nothing, with conditions besides (see store.view_filter), which the server checks row by row; and a
+    LIMIT."""
+    end = "" if limit is None else f" LIMIT {limit}"
     if not where:
-        return clause
-    return f"{clause} {'AND' if clause else 'WHERE'} {where} ALLOW FILTERING"
+        return clause + end
+    return f"{clause} {'AND' if clause else 'WHERE'} {where}{end} ALLOW FILTERING"
 
 
 Grant = Callable[[int], int]

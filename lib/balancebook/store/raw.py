@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from cassandra.cluster import Session
+from cassandra.cluster import ResponseFuture, Session
 from cassandra.protocol import ResultMessage, _ProtocolHandler
+from cassandra.query import BoundStatement
 
 from balancebook.store.errors import StoreError, translate
 from balancebook.store.reader import Reader, doing
@@ -122,17 +123,22 @@ def raw_pages(
 ) -> Iterator[RawPage]:
     """The pages of a SELECT, `page_size` rows each at the most; the next one is asked for while one is worked on.
 
-    `wait` is called before the first page, with 0, and with each page's rows before the next page is asked for, after
-    the last one too: it may take its time (see store.pace).
-
-    `serialized`: the parameters are cells as the server sent them, and are sent back as they are. The request timeout
-    applies to each page. Raises StoreError, also of kind protocol for an answer whose columns are not known.
+    The first is asked for at once, so that many such statements can be in flight from one thread. `wait` is called
+    before the first page, with 0, and with each page's rows before the next page is asked for, after the last one too:
+    it may take its time (see store.pace). `serialized`: the parameters are cells as the server sent them, and are sent
+    back as they are. The request timeout applies to each page. Raises StoreError, also of kind protocol for an answer
+    whose columns are not known.
     """
     bound = reader.bind(cql, params, consistency, serialized=serialized)
     bound.fetch_size = page_size
     wait = wait or _at_once
     wait(0)
-    future = reader.send(bound, raw=True)
+    return _pages(reader, bound, reader.send(bound, raw=True), cql, wait)
+
+
+def _pages(
+    reader: Reader, bound: BoundStatement, future: ResponseFuture, cql: str, wait: Callable[[int], None]
+) -> Iterator[RawPage]:
     while True:
         result = reader.wait(future, doing(cql))
         page = result.current_rows[0]

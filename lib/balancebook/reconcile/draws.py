@@ -1,0 +1,156 @@
+"""Reading single token ranges of one side, and comparing each of their rows with the other side's."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from balancebook.reconcile.confirm import Seen, kind_of
+from balancebook.reconcile.found import decoded_key
+from balancebook.reconcile.kinds import Kind
+from balancebook.reconcile.lookup import GONE, MOST_FAILURES, Answer, Lookup, OutOfTime
+from balancebook.reconcile.readback import RawKey
+from balancebook.reconcile.sides import Side
+from balancebook.reconcile.values import Cells
+from balancebook.sketch.layout import RowLayout
+from balancebook.store.dialects import dialect_of
+from balancebook.store.errors import StoreError
+from balancebook.store.names import quote
+from balancebook.store.ranges import MAY_PASS, TokenRange, filtered, range_clause
+from balancebook.store.raw import RawCells, raw_pages
+from balancebook.store.reader import Reader
+
+MOST_ROWS = 1000
+_IN_FLIGHT = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A row that looks wrong: its key's bytes as base and as view spell them (None: not there), the bytes of its other
+    cells on both."""
+
+    raw: tuple[RawKey | None, RawKey | None]
+    seen: Seen
+    kind: Kind
+
+
+@dataclass(slots=True)
+class Drawn:
+    """One token range of a side, read and compared; `unread` says why not, if not. `rows`: that were compared.
+
+    capped: it has more than MOST_ROWS rows, and only so many were read. suspects: by the view's key, decoded.
+    """
+
+    tokens: TokenRange
+    rows: int = 0
+    capped: bool = False
+    unread: str = ""
+    suspects: dict[Cells, Suspect] = field(default_factory=dict)
+
+
+class Draws:
+    """Reads ranges of either side at LOCAL_ONE. Rows that derive no row of the view, or are newer than the cut-off, are
+    passed over."""
+
+    def __init__(
+        self, reader: Reader, sides: tuple[Side, Side], layout: RowLayout, types: Sequence[Any]
+    ) -> None:
+        self._reader, self._sides, self._layout, self._types = reader, sides, layout, types
+        self._suffix = dialect_of(reader.server, reader.profile).scan_suffix
+        self._lock = threading.Lock()
+        self._failures = 0
+
+    @property
+    def gone(self) -> bool:
+        """Whether the server is taken for gone: nothing more is asked of it."""
+        return self._failures >= MOST_FAILURES
+
+    def compared(self, side: int, ranges: Sequence[TokenRange], until: float) -> list[Drawn]:
+        """Each range, compared with the other side row by row. Raises StoreError for what no retry mends.
+
+        Raises OutOfTime if not all could be asked before `until`, by time.monotonic().
+        """
+        with ThreadPoolExecutor(_IN_FLIGHT, thread_name_prefix="sample") as pool:
+            found = list(pool.map(partial(self._read, side, until), ranges))
+        owners = {self._raw(row): (drawn, row) for drawn, rows in found for row in rows}
+        for answer in Lookup(self._reader, self._sides[1 - side]).rows(owners, until):
+            if answer.unread == GONE:
+                self._failures = MOST_FAILURES
+            self._judge(side, answer, owners)
+        return [drawn for drawn, _ in found]
+
+    def _read(self, side: int, until: float, tokens: TokenRange) -> tuple[Drawn, list[RawCells]]:
+        if self.gone:
+            return Drawn(tokens, unread=GONE), []
+        if time.monotonic() >= until:
+            raise OutOfTime
+        table = self._sides[side].table
+        selected = ", ".join(quote(name) for name in (*self._sides[side].key, *self._sides[side].values))
+        clause, params = range_clause(table, tokens)
+        limited = filtered(clause, self._sides[side].selected.where, MOST_ROWS + 1)
+        cql = f"SELECT {selected} FROM {table.cql_name}{limited}{self._suffix}"
+        rows: list[RawCells] = []
+        try:
+            for page in raw_pages(self._reader, cql, params):
+                rows += page.cells()
+        except StoreError as error:
+            if error.kind not in MAY_PASS:
+                raise
+            self._failed(error)
+            return Drawn(tokens, unread=str(error)), []
+        with self._lock:
+            self._failures = 0
+        wanted = [row for row in rows[:MOST_ROWS] if self._counts(row)]
+        return Drawn(tokens, len(wanted), capped=len(rows) > MOST_ROWS), wanted
+
+    def _failed(self, error: StoreError) -> None:
+        with self._lock:
+            # Too few replicas of one range says nothing of the others, and costs no time.
+            self._failures += error.kind != "unavailable"
+
+    def _counts(self, row: RawCells) -> bool:
+        """Whether it is a row of the view, and not newer than the cut-off."""
+        if None in row[: self._layout.keys]:
+            return False
+        if self._layout.cutoff is None:
+            return True
+        column, latest, horizon = self._layout.cutoff
+        cell = row[column]
+        known = cell is not None and len(cell) == self._layout.widths[column]
+        return not (known and latest < int.from_bytes(cell or b"", "big", signed=True) <= horizon)
+
+    def _judge(self, side: int, answer: Answer, owners: Mapping[RawKey, tuple[Drawn, RawCells]]) -> None:
+        keys = self._layout.keys
+        by_bytes = {row[:keys]: row for row in answer.rows}
+        # What is equal in CQL may have other bytes: decimal 1.0 and 1.00 are one key.
+        by_value = {} if by_bytes.keys() >= set(answer.keys) else {self._key(row): row for row in answer.rows}
+        for raw in answer.keys:
+            drawn, mine = owners[raw]
+            if answer.unread:
+                drawn.unread = answer.unread
+                continue
+            theirs = by_bytes.get(raw) or by_value.get(self._key(mine))
+            if mine != theirs:
+                self._suspect(side, drawn, mine, theirs)
+
+    def _suspect(self, side: int, drawn: Drawn, mine: RawCells, theirs: RawCells | None) -> None:
+        first, second = (mine, theirs) if side == 0 else (theirs, mine)
+        seen = self._values(first), self._values(second)
+        if kind := kind_of(seen):
+            raw = self._raw(first) if first else None, self._raw(second) if second else None
+            drawn.suspects[self._key(mine)] = Suspect(raw, seen, kind)
+
+    def _values(self, row: RawCells | None) -> RawCells | None:
+        return row[self._layout.keys :] if row else None
+
+    def _raw(self, row: RawCells) -> RawKey:
+        return tuple(cell or b"" for cell in row[: self._layout.keys])
+
+    def _key(self, row: RawCells) -> Cells:
+        keys = self._layout.keys
+        return decoded_key(self._types[:keys], row[:keys])

@@ -1,0 +1,115 @@
+"""Drawing token ranges of both sides at random, batch by batch: as many as are wanted, or as there is time for."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from typing import Any
+
+from balancebook.reconcile.draws import Drawn, Draws, Suspect
+from balancebook.reconcile.grid import Grid, grid_for
+from balancebook.reconcile.lookup import OutOfTime
+from balancebook.reconcile.sides import Side
+from balancebook.reconcile.values import Cells
+from balancebook.sketch.layout import RowLayout
+from balancebook.store.ranges import TokenRange
+from balancebook.store.reader import Reader
+
+_BATCH = 16
+
+Progress = Callable[[int, int], None]
+"""Called after each batch with how many ranges of base and view have been drawn."""
+
+
+@dataclass(slots=True)
+class SideDraws:
+    """The cells of one side's grid that were drawn, in their order, and what each of them came to."""
+
+    name: str
+    grid: Grid
+    chance: random.Random
+    order: list[TokenRange] = field(default_factory=list)
+    known: dict[TokenRange, Drawn] = field(default_factory=dict)
+
+    @property
+    def drawn(self) -> list[Drawn]:
+        """Each draw; a cell that was drawn twice stands there twice, as independent draws want it."""
+        return [self.known[tokens] for tokens in self.order]
+
+    @property
+    def whole(self) -> bool:
+        """Whether every cell was drawn."""
+        return len(self.known) == self.grid.cells
+
+    def draw(self, count: int) -> list[TokenRange]:
+        """So many cells, uniformly, with replacement."""
+        return [self.grid.tokens(self.chance.randrange(self.grid.cells)) for _ in range(count)]
+
+
+class Sampler:
+    """Draws from both sides by turns. Raises StoreError for what no retry mends."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        sides: tuple[Side, Side],
+        layout: RowLayout,
+        types: Sequence[Any],
+        seed: int,
+    ) -> None:
+        self._draws = Draws(reader, sides, layout, types)
+        self.sides = tuple(
+            # Not for secrets: the same ranges must come again from the same seed.
+            SideDraws(name, grid_for(reader, side.table), random.Random(f"{seed} {name}"))  # noqa: S311
+            for name, side in zip(("base", "view"), sides, strict=True)
+        )
+
+    def draw(self, count: int | None, until: float, progress: Progress | None = None) -> None:
+        """Draw `count` ranges a side, None for no limit, until all are drawn or `until`, by time.monotonic(), is near.
+
+        A batch that could not be ended in time is left out, whatever it holds, so that what was found does not decide
+        what is drawn.
+        """
+        slowest = 0.0
+        while wanting := [number for number in (0, 1) if self._wanted(number, count)]:
+            for number in wanting:
+                began = time.monotonic()
+                if self._draws.gone or began + slowest >= until:
+                    return
+                try:
+                    self._batch(number, self._wanted(number, count), until)
+                except OutOfTime:
+                    return
+                slowest = max(slowest, time.monotonic() - began)
+            if progress:
+                base, view = (len(side.order) for side in self.sides)
+                progress(base, view)
+
+    def suspects(self) -> dict[Cells, Suspect]:
+        """All rows that look wrong, each once: first one of each range, both sides by turns, then a second of each."""
+        base, view = (list(side.known.values()) for side in self.sides)
+        ranges = [each for pair in zip_longest(base, view) for each in pair if each]
+        suspects: dict[Cells, Suspect] = {}
+        for row in zip_longest(*(each.suspects.items() for each in ranges)):
+            for item in row:
+                if item:
+                    suspects.setdefault(*item)
+        return suspects
+
+    def _wanted(self, number: int, count: int | None) -> int:
+        side = self.sides[number]
+        return 0 if side.whole else _BATCH if count is None else min(_BATCH, count - len(side.order))
+
+    def _batch(self, number: int, size: int, until: float) -> None:
+        side = self.sides[number]
+        drawn = side.draw(size)
+        ranges = [tokens for tokens in dict.fromkeys(drawn) if tokens not in side.known]
+        found = {each.tokens: each for each in self._draws.compared(number, ranges, until)}
+        unread = [tokens for tokens, each in found.items() if each.unread]
+        if unread and not self._draws.gone:
+            found |= {each.tokens: each for each in self._draws.compared(number, unread, until)}
+        side.known |= found
+        side.order += drawn
