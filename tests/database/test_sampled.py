@@ -243,3 +243,9 @@ def test_a_server_paused_meanwhile_leaves_the_ranges_unknown(
         assert report.seconds < 5
         assert unread.verdict is Verdict.UNKNOWN
         assert drawn(reader, view, ranges=64).verdict is Verdict.PASS
+        try:
+            # The time ends before the server's silence is noticed.
+            late = drawn(reader, view, deadline_s=1, progress=lambda *_: node.pause())
+        finally:
+            node.resume()
+        assert late.verdict is Verdict.UNKNOWN

@@ -18,10 +18,11 @@ from balancebook.profile import Limits, Profile
 from balancebook.store.connect import close, connect
 from balancebook.store.errors import StoreError
 from balancebook.store.estimate import Cost, estimate
-from balancebook.store.ranges import HIGHEST, LOWEST, ScanReport
+from balancebook.store.ranges import ScanReport
 from balancebook.store.reader import Reader, open_reader
 from balancebook.store.scan import scan
 from balancebook.store.schema import Table, read_table, read_view
+from balancebook.store.tokens import HIGHEST, LOWEST
 
 _USERS, _ROWS = 300, 5
 _QUICK = Limits(request_timeout_s=1.0)

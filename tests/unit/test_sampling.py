@@ -17,8 +17,8 @@ from balancebook.reconcile.bound import upper_bound
 from balancebook.reconcile.definition import judged
 from balancebook.reconcile.grid import Grid
 from balancebook.store.health import NodeBuild, ViewHealth
-from balancebook.store.ranges import HIGHEST, LOWEST, range_clause
 from balancebook.store.schema import Column, Table, View
+from balancebook.store.tokens import HIGHEST, LOWEST, range_clause
 from balancebook.verdict import Verdict
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from balancebook.store.ranges import HIGHEST, LOWEST, merge_ranges, range_clause, split_range, split_ring
 from balancebook.store.schema import Column, Table
+from balancebook.store.tokens import HIGHEST, LOWEST, merge_ranges, range_clause, split_range, split_ring
 
 
 def _table(*key: str) -> Table:

@@ -21,9 +21,10 @@ from balancebook.sketch.layout import RowLayout
 from balancebook.store.dialects import dialect_of
 from balancebook.store.errors import StoreError
 from balancebook.store.names import quote
-from balancebook.store.ranges import MAY_PASS, TokenRange, filtered, range_clause
+from balancebook.store.ranges import MAY_PASS
 from balancebook.store.raw import RawCells, raw_pages
 from balancebook.store.reader import Reader
+from balancebook.store.tokens import TokenRange, filtered, range_clause
 
 MOST_ROWS = 1000
 _IN_FLIGHT = 8
@@ -70,25 +71,31 @@ class Draws:
         """Whether the server is taken for gone: nothing more is asked of it."""
         return self._failures >= MOST_FAILURES
 
-    def compared(self, side: int, ranges: Sequence[TokenRange], until: float) -> list[Drawn]:
-        """Each range, compared with the other side row by row. Raises StoreError for what no retry mends.
+    def compared(self, side: int, ranges: Sequence[TokenRange], until: float) -> tuple[list[Drawn], bool]:
+        """Each range, compared with the other side row by row, and True. Raises StoreError for what no retry mends.
 
-        Raises OutOfTime if not all could be asked before `until`, by time.monotonic().
+        If not all could be asked before `until`, by time.monotonic(): those alone that could not be read, and False.
         """
         with ThreadPoolExecutor(_IN_FLIGHT, thread_name_prefix="sample") as pool:
-            found = list(pool.map(partial(self._read, side, until), ranges))
+            found = [each for each in pool.map(partial(self._read, side, until), ranges) if each]
+        if len(found) < len(ranges):
+            return [drawn for drawn, _ in found if drawn.unread], False
         owners = {self._raw(row): (drawn, row) for drawn, rows in found for row in rows}
-        for answer in Lookup(self._reader, self._sides[1 - side]).rows(owners, until):
-            if answer.unread == GONE:
-                self._failures = MOST_FAILURES
-            self._judge(side, answer, owners)
-        return [drawn for drawn, _ in found]
+        try:
+            for answer in Lookup(self._reader, self._sides[1 - side]).rows(owners, until):
+                if answer.unread == GONE:
+                    self._failures = MOST_FAILURES
+                self._judge(side, answer, owners)
+        except OutOfTime:
+            return [drawn for drawn, _ in found if drawn.unread], False
+        return [drawn for drawn, _ in found], True
 
-    def _read(self, side: int, until: float, tokens: TokenRange) -> tuple[Drawn, list[RawCells]]:
+    def _read(self, side: int, until: float, tokens: TokenRange) -> tuple[Drawn, list[RawCells]] | None:
+        """The range and its rows; None if there was no time left to ask."""
         if self.gone:
             return Drawn(tokens, unread=GONE), []
         if time.monotonic() >= until:
-            raise OutOfTime
+            return None
         table = self._sides[side].table
         selected = ", ".join(quote(name) for name in (*self._sides[side].key, *self._sides[side].values))
         clause, params = range_clause(table, tokens)

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from balancebook.store.errors import StoreError
 from balancebook.store.estimate import estimate
 from balancebook.store.names import quote
-from balancebook.store.ranges import HIGHEST, LOWEST, MAY_PASS, TokenRange
+from balancebook.store.ranges import MAY_PASS
 from balancebook.store.reader import RING, Reader
 from balancebook.store.scan import require_murmur3
 from balancebook.store.schema import Table
+from balancebook.store.tokens import HIGHEST, LOWEST, TokenRange
 
 _ROWS_A_CELL = 32
 # Of which one is enough to be read by chance, and no cell is narrower than a few million tokens.

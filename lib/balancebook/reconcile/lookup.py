@@ -11,9 +11,10 @@ from balancebook.reconcile.readback import RawKey
 from balancebook.reconcile.sides import Side
 from balancebook.store.errors import StoreError
 from balancebook.store.names import quote
-from balancebook.store.ranges import LOWEST, MAY_PASS, range_clause
+from balancebook.store.ranges import MAY_PASS
 from balancebook.store.raw import RawCells, RawPage, raw_pages
 from balancebook.store.reader import Reader
+from balancebook.store.tokens import LOWEST, range_clause
 
 _IN_FLIGHT = 48
 # ScyllaDB refuses more than 100 in an IN.

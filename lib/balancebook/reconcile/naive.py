@@ -23,9 +23,10 @@ from balancebook.reconcile.kinds import Kind
 from balancebook.reconcile.report import ComparisonReport, Difference, summed_up
 from balancebook.reconcile.sides import Rows, Side, base_side, view_side
 from balancebook.reconcile.values import Cells
-from balancebook.store.ranges import Progress, ScanReport, merge_ranges
+from balancebook.store.ranges import Progress, ScanReport
 from balancebook.store.reader import Reader
 from balancebook.store.schema import View
+from balancebook.store.tokens import merge_ranges
 
 # Above this many candidates, reading everything again is faster than reading each one by its key.
 _MOST_BY_KEY = 10_000

@@ -15,10 +15,11 @@ from balancebook.sketch.sketch import FoundRows, PageError, Wanted, key_lane
 from balancebook.store.errors import StoreError
 from balancebook.store.names import quote
 from balancebook.store.pace import Pace
-from balancebook.store.ranges import LOWEST, RANGES, ScanReport, filtered, range_clause, tasks_by_turns
+from balancebook.store.ranges import RANGES, ScanReport, tasks_by_turns
 from balancebook.store.raw import RawCells, RawPage, raw_pages
 from balancebook.store.raw_scan import raw_scan
 from balancebook.store.reader import Reader
+from balancebook.store.tokens import LOWEST, filtered, range_clause
 
 RawKey = tuple[bytes, ...]
 

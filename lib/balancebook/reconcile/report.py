@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from balancebook.reconcile.confirm import BY_KEY_CONSISTENCY
 from balancebook.reconcile.kinds import FAULTS, SEVERITY, Kind
 from balancebook.reconcile.values import Cells, order_key, to_json
-from balancebook.store.ranges import TokenRange
+from balancebook.store.tokens import TokenRange
 from balancebook.verdict import Json, Verdict
 
 

@@ -24,10 +24,10 @@ from balancebook.reconcile.sampler import Progress, Sampler
 from balancebook.reconcile.settling import Settling
 from balancebook.reconcile.sides import base_side, types_of, view_side
 from balancebook.reconcile.values import Cells
-from balancebook.store.ranges import merge_ranges
 from balancebook.store.raw import decode
 from balancebook.store.reader import Reader
 from balancebook.store.schema import View
+from balancebook.store.tokens import merge_ranges
 
 RANGES = 128
 _MOST_CONFIRMED = 1000
@@ -64,7 +64,7 @@ def sampled(  # noqa: PLR0913 (keywords with defaults, each of them used)
     sampler = Sampler(reader, sides, layout, types, seed)
     sampler.draw(ranges if deadline_s is None else None, drawing_ends, progress)
     suspects = sampler.suspects()
-    settling = Settling(Rereader(reader, sides, layout, types, seed), grace_s, sleep)
+    settling = Settling(Rereader(reader, sides, layout, types, seed), grace_s, sleep, sampler.gone)
     settled = settling.confirmed(suspects, _MOST_CONFIRMED, until)
     differences = (
         _difference(types, layout.keys, key, found.kind, found.seen, found.reason)

@@ -13,7 +13,7 @@ from balancebook.reconcile.kinds import FAULTS, Kind
 from balancebook.reconcile.report import ComparisonReport
 from balancebook.reconcile.sampler import SideDraws
 from balancebook.reconcile.values import Cells
-from balancebook.store.ranges import TokenRange, merge_ranges
+from balancebook.store.tokens import TokenRange, merge_ranges
 from balancebook.verdict import Json, Verdict
 
 _NAMED = 3
@@ -88,9 +88,10 @@ def why_incomplete(side: SideSample) -> list[str]:
         return [f"there was no time to draw a range of the {side.name}"]
     if not side.unknown:
         return []
+    why = "; ".join(reason.rstrip(".") for reason in side.reasons)
     named = ", ".join(f"({lo}, {hi}]" for lo, hi in side.unknown[:_NAMED])
     more = f" and {len(side.unknown) - _NAMED:,} more" if len(side.unknown) > _NAMED else ""
-    return [f"token ranges {named}{more} of the {side.name} could not be read: {'; '.join(side.reasons)}"]
+    return [f"token ranges {named}{more} of the {side.name} could not be read: {why}"]
 
 
 @dataclass(frozen=True, kw_only=True)

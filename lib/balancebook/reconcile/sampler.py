@@ -11,12 +11,11 @@ from typing import Any
 
 from balancebook.reconcile.draws import Drawn, Draws, Suspect
 from balancebook.reconcile.grid import Grid, grid_for
-from balancebook.reconcile.lookup import OutOfTime
 from balancebook.reconcile.sides import Side
 from balancebook.reconcile.values import Cells
 from balancebook.sketch.layout import RowLayout
-from balancebook.store.ranges import TokenRange
 from balancebook.store.reader import Reader
+from balancebook.store.tokens import TokenRange
 
 _BATCH = 16
 
@@ -70,8 +69,8 @@ class Sampler:
     def draw(self, count: int | None, until: float, progress: Progress | None = None) -> None:
         """Draw `count` ranges a side, None for no limit, until all are drawn or `until`, by time.monotonic(), is near.
 
-        A batch that could not be ended in time is left out, whatever it holds, so that what was found does not decide
-        what is drawn.
+        Of a batch that could not be ended in time only that counts which could not be read: what was found in it does
+        not decide what is drawn, and a server that is gone is not passed over.
         """
         slowest = 0.0
         while wanting := [number for number in (0, 1) if self._wanted(number, count)]:
@@ -79,14 +78,17 @@ class Sampler:
                 began = time.monotonic()
                 if self._draws.gone or began + slowest >= until:
                     return
-                try:
-                    self._batch(number, self._wanted(number, count), until)
-                except OutOfTime:
+                if not self._batch(number, self._wanted(number, count), until):
                     return
                 slowest = max(slowest, time.monotonic() - began)
             if progress:
                 base, view = (len(side.order) for side in self.sides)
                 progress(base, view)
+
+    @property
+    def gone(self) -> bool:
+        """Whether the server is taken for gone."""
+        return self._draws.gone
 
     def suspects(self) -> dict[Cells, Suspect]:
         """All rows that look wrong, each once: first one of each range, both sides by turns, then a second of each."""
@@ -103,13 +105,18 @@ class Sampler:
         side = self.sides[number]
         return 0 if side.whole else _BATCH if count is None else min(_BATCH, count - len(side.order))
 
-    def _batch(self, number: int, size: int, until: float) -> None:
+    def _batch(self, number: int, size: int, until: float) -> bool:
+        """Whether it was in time."""
         side = self.sides[number]
         drawn = side.draw(size)
         ranges = [tokens for tokens in dict.fromkeys(drawn) if tokens not in side.known]
-        found = {each.tokens: each for each in self._draws.compared(number, ranges, until)}
-        unread = [tokens for tokens, each in found.items() if each.unread]
-        if unread and not self._draws.gone:
-            found |= {each.tokens: each for each in self._draws.compared(number, unread, until)}
+        compared, in_time = self._draws.compared(number, ranges, until)
+        found = {each.tokens: each for each in compared}
+        unread = [each.tokens for each in compared if each.unread]
+        if in_time and unread and not self._draws.gone:
+            again, in_time = self._draws.compared(number, unread, until)
+            kept = compared if in_time else [each for each in compared if each.unread]
+            found = {each.tokens: each for each in (*kept, *again)}
         side.known |= found
-        side.order += drawn
+        side.order += [tokens for tokens in drawn if in_time or tokens in found]
+        return in_time

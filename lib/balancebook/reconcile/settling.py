@@ -23,11 +23,15 @@ _NO_TIME = "there was no time to read it again"
 
 @dataclass
 class Settling:
-    """Reads suspects again, as every comparison does: both sides by key at LOCAL_QUORUM, twice, `grace_s` apart."""
+    """Reads suspects again, as every comparison does: both sides by key at LOCAL_QUORUM, twice, `grace_s` apart.
+
+    gone: the server did not answer any more, and is not asked again.
+    """
 
     rereader: Rereader
     grace_s: float
     sleep: Callable[[float], None]
+    gone: bool = False
     _failures: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -63,7 +67,7 @@ class Settling:
     def _observe(self, until: float, key: Cells, suspect: Suspect) -> Seen | str:
         cells: list[Cells | None] = []
         for side in (0, 1):
-            if self._failures >= MOST_FAILURES:
+            if self.gone or self._failures >= MOST_FAILURES:
                 return GONE
             if time.monotonic() >= until:
                 return _NO_TIME

@@ -8,10 +8,11 @@ from typing import Any
 
 from balancebook.reconcile.values import Cells, hashable_key
 from balancebook.store.errors import StoreError
-from balancebook.store.ranges import LOWEST, Progress, ScanReport, range_clause
+from balancebook.store.ranges import Progress, ScanReport
 from balancebook.store.reader import Reader, Row
 from balancebook.store.scan import scan
 from balancebook.store.schema import Table, View, quote, read_table
+from balancebook.store.tokens import LOWEST, range_clause
 from balancebook.store.view_filter import ViewFilter, filter_of
 
 Rows = dict[Cells, Cells]

@@ -8,10 +8,10 @@ from itertools import cycle
 
 from balancebook.store.errors import StoreError
 from balancebook.store.names import quote
-from balancebook.store.ranges import HIGHEST, LOWEST, TokenRange, range_clause
 from balancebook.store.raw import RawCells, raw_pages
 from balancebook.store.reader import Reader, doing
 from balancebook.store.schema import Table
+from balancebook.store.tokens import HIGHEST, LOWEST, TokenRange, range_clause
 
 _PLACES = 8
 _KEYS_A_PLACE = 2

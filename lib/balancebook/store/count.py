@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import deque
 
 from balancebook.store.names import quote
-from balancebook.store.ranges import range_clause, split_ring
 from balancebook.store.reader import Pending, Reader
 from balancebook.store.schema import Table
+from balancebook.store.tokens import range_clause, split_ring
 
 _RANGES = 64
 _IN_FLIGHT = 4

@@ -12,16 +12,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Generic, TypeVar
 
 from balancebook.store.errors import StoreError
-from balancebook.store.names import quote
 from balancebook.store.pace import Pace
-from balancebook.store.schema import Table
+from balancebook.store.tokens import TokenRange, merge_ranges, split_range, split_ring
 
-LOWEST = -(2**63)
-HIGHEST = 2**63 - 1
 RANGES = 64
 IN_FLIGHT = 4
 PAGE_SIZE = 5000
@@ -30,7 +26,6 @@ NARROW = 10
 _STRIDE = 8
 MAY_PASS = ("timeout", "unavailable", "unreachable")
 
-TokenRange = tuple[int, int]
 Progress = Callable[["ScanReport"], None]
 Gathered = TypeVar("Gathered")
 
@@ -69,61 +64,12 @@ class ScanReport:
         self.reasons = list(dict.fromkeys([*self.reasons, *reasons]))
 
 
-def split_ring(count: int) -> list[TokenRange]:
-    """`count` ranges (lo, hi] of nearly equal size from -2^63 to 2^63-1, in order, that meet without gap or overlap."""
-    if count < 1:
-        raise ValueError(f"{count} ranges: at least one is needed")
-    return split_range((LOWEST, HIGHEST), count)
-
-
-def split_range(whole: TokenRange, count: int) -> list[TokenRange]:
-    """(lo, hi] in at most `count` parts, none of them empty."""
-    lo, hi = whole
-    count = max(1, min(count, hi - lo))
-    cuts = [lo + (hi - lo) * part // count for part in range(count + 1)]
-    return list(pairwise(cuts))
-
-
-def merge_ranges(ranges: Iterable[TokenRange]) -> list[TokenRange]:
-    """The same tokens in as few ranges as can be, in order."""
-    merged: list[TokenRange] = []
-    for lo, hi in sorted(ranges):
-        if merged and merged[-1][1] == lo:
-            merged[-1] = (merged[-1][0], hi)
-        else:
-            merged.append((lo, hi))
-    return merged
-
-
 def tasks_by_turns(ranges: int, tables: int) -> list[RangeTask]:
     """Every range of every table: the tables by turns, so that all are read at about the same time, and neighbours far
     apart, so that one dead node's ranges do not come all in a row."""
     ring = split_ring(ranges)
     scattered = [tokens for start in range(_STRIDE) for tokens in ring[start::_STRIDE]]
     return [RangeTask(table, tokens) for tokens in scattered for table in range(tables)]
-
-
-def range_clause(table: Table, tokens: TokenRange) -> tuple[str, tuple[int, ...]]:
-    """The WHERE of a range and its parameters; empty for the whole ring.
-
-    -2^63 is never sent: to the server it means no bound at all, and it is the token of an empty partition key, so the
-    first range has only an upper bound and so holds it. The last has only a lower one.
-    """
-    token = f"token({', '.join(quote(column.name) for column in table.partition_key)})"
-    lo, hi = tokens
-    bounds = [(f"{token} > ?", lo)] if lo > LOWEST else []
-    bounds += [(f"{token} <= ?", hi)] if hi < HIGHEST else []
-    where = " AND ".join(clause for clause, _ in bounds)
-    return (f" WHERE {where}" if where else ""), tuple(value for _, value in bounds)
-
-
-def filtered(clause: str, where: str, limit: int | None = None) -> str:
-    """A WHERE, or nothing, with conditions besides (see store.view_filter), which the server checks row by row; and a
-    LIMIT."""
-    end = "" if limit is None else f" LIMIT {limit}"
-    if not where:
-        return clause + end
-    return f"{clause} {'AND' if clause else 'WHERE'} {where}{end} ALLOW FILTERING"
 
 
 Grant = Callable[[int], int]

@@ -12,21 +12,12 @@ from balancebook.store.dialects import dialect_of
 from balancebook.store.errors import StoreError
 from balancebook.store.names import quote
 from balancebook.store.pace import Pace
-from balancebook.store.ranges import (
-    IN_FLIGHT,
-    PAGE_SIZE,
-    Grant,
-    Progress,
-    RangeScan,
-    RangeTask,
-    ScanReport,
-    filtered,
-    range_clause,
-)
+from balancebook.store.ranges import IN_FLIGHT, PAGE_SIZE, Grant, Progress, RangeScan, RangeTask, ScanReport
 from balancebook.store.raw import RawPage, raw_pages
 from balancebook.store.reader import Reader
 from balancebook.store.scan import require_murmur3
 from balancebook.store.schema import Table
+from balancebook.store.tokens import filtered, range_clause
 
 Gathered = TypeVar("Gathered")
 Gather = Callable[[int, Iterator[RawPage]], Gathered]

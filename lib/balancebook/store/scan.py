@@ -17,12 +17,11 @@ from balancebook.store.ranges import (
     RangeScan,
     RangeTask,
     ScanReport,
-    filtered,
-    range_clause,
     tasks_by_turns,
 )
 from balancebook.store.reader import Reader, Row
 from balancebook.store.schema import Table
+from balancebook.store.tokens import filtered, range_clause
 
 MURMUR3 = "org.apache.cassandra.dht.Murmur3Partitioner"
 
