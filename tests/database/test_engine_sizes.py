@@ -1,0 +1,94 @@
+"""The sketch's comparison however many faults there are and however little memory: exact, or unknown."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from cassandra.cluster import Session
+from cassandra.concurrent import execute_concurrent_with_args
+
+from balancebook.demo.faults import Injector
+from balancebook.demo.node import Node
+from balancebook.demo.schema import create_schema
+from balancebook.reconcile import candidates, engine
+from balancebook.reconcile.naive import read_and_compare
+from balancebook.store.reader import Reader
+from balancebook.verdict import Verdict
+from reconciling import BASE, VIEW, compared, counts, there
+
+
+@pytest.fixture(scope="module")
+def ledger(session: Session, server: Node) -> Iterator[str]:
+    """A ledger of 3,000 rows and every third of them lost, changed or orphaned in the view: 1,000 faults."""
+    name = f"ledger_{os.getpid()}"
+    create_schema(session.execute, name, indexes=False)
+    insert = "INSERT INTO {} (user_id, asset_id, seq, avail, frozen, created_at) VALUES (?, ?, ?, ?, 0, ?)"
+    rows = [(n % 97, n % 5, n, n * 7, 1000 + n) for n in range(3000)]
+    execute_concurrent_with_args(session, session.prepare(insert.format(f"{name}.{BASE}")), rows)
+    with server.admin() as admin:
+        inject = Injector(session.execute, admin, name)
+        keys = ("user_id", "asset_id", "seq")
+        inject.lost(*(dict(zip(keys, row, strict=False)) for row in rows[:400]))
+        inject.mismatch(*(dict(zip(keys, row, strict=False)) | {"avail": -1} for row in rows[1000:1300]))
+        inject.orphan(*(dict(zip(keys, (n, 1, n), strict=True)) | {"avail": n} for n in range(5000, 5300)))
+    yield name
+    session.execute(f"DROP KEYSPACE {name}")
+
+
+@pytest.mark.parametrize(
+    ("cells", "most", "passes"),
+    [(12_288, 12_288, (1, 1)), (300, 100_000, (2, 4)), (300, 1200, (3, 12)), (12_288, 300_000, (1, 1))],
+    ids=["at once", "grown", "bucket by bucket", "by scan"],
+)
+def test_however_small_the_sketch_the_counts_are_exact(
+    reader: Reader,
+    ledger: str,
+    monkeypatch: pytest.MonkeyPatch,
+    cells: int,
+    most: int,
+    passes: tuple[int, int],
+) -> None:
+    view = there(reader, ledger)
+    if most == 300_000:
+        monkeypatch.setattr(candidates, "MOST_BY_KEY", 5)
+    report = compared(reader, view, cells=cells, most_cells=most, samples=3000)
+    assert passes[0] <= report.passes <= passes[1]
+    assert report.counts == counts(LOST=400, MISMATCH=300, ORPHAN=300)
+    assert repr(report.samples) == repr(read_and_compare(reader, view, grace_s=0, samples=3000).samples)
+    assert (report.rows_base, report.rows_view) == (3000, 2900)
+
+
+def test_too_many_to_name_is_said(reader: Reader, ledger: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "_MOST_BUCKETS", 2)
+    report = compared(reader, there(reader, ledger), cells=30, most_cells=30)
+    assert report.verdict is Verdict.UNKNOWN
+    assert "rebuild the view" in report.reasons[0]
+
+
+def test_beyond_the_budget_nothing_is_claimed(reader: Reader, ledger: str) -> None:
+    report = compared(reader, there(reader, ledger), budget_rows=1500)
+    assert (report.verdict, report.truncated, report.counts) == (Verdict.UNKNOWN, True, counts())
+    assert "budget of 1500" in report.reasons[0]
+    assert compared(reader, there(reader, ledger), budget_rows=3000).verdict is Verdict.FAIL
+
+
+def test_two_empty_sides_pass_and_an_emptied_view_has_lost_all(
+    keyspace: str, reader: Reader, server: Node, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = there(reader, keyspace)
+    assert compared(reader, view).verdict is Verdict.PASS
+    for n in range(20):
+        session.execute(f"INSERT INTO {keyspace}.{BASE} (user_id, asset_id, seq) VALUES ({n}, 1, 1)")
+    with server.admin() as admin:
+        admin.truncate(keyspace, VIEW)
+    assert compared(reader, view).counts == counts(LOST=20)
+    # A side that only seems empty is no finding.
+    ordinary = reader.rows
+    monkeypatch.setattr(
+        reader, "rows", lambda cql, *a, **k: [(1,)] if "LIMIT 1" in cql else ordinary(cql, *a, **k)
+    )
+    report = compared(reader, view)
+    assert (report.verdict, report.counts) == (Verdict.UNKNOWN, counts())
+    assert "though the scan saw none" in report.reasons[0]
