@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+WORKERS ?= 3
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
@@ -22,7 +23,7 @@ demo: $(STAMP)  ## start a real Cassandra, run every notebook and runbook, show 
 	@$(BIN)/balancebook demo
 
 test: $(STAMP)  ## all tests, against a real Cassandra
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(WORKERS) --no-loadscope-reorder
 
 notebooks: $(STAMP)  ## regenerate the stored outputs of every notebook
 	@$(BIN)/python -m balancebook.demo.regenerate
