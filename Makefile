@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+WORKERS ?= 3
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
@@ -22,7 +23,7 @@ demo: $(STAMP)  ## start a real Cassandra, run every notebook and runbook, show 
 	@$(BIN)/balancebook demo
 
 test: $(STAMP)  ## all tests, against a real Cassandra
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(WORKERS) --no-loadscope-reorder
 
 notebooks: $(STAMP)  ## regenerate the stored outputs of every notebook
 	@$(BIN)/python -m balancebook.demo.regenerate
@@ -31,7 +32,7 @@ lint: $(STAMP)  ## ruff, mypy, import contracts
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
 lock: $(STAMP)  ## resolve the locked packages anew (needs uv)
-	uv pip compile pyproject.toml --extra embedded --extra dev --universal --python-version 3.11 \
+	uv pip compile pyproject.toml --extra embedded --extra dask --extra dev --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements.lock
 
 clean:  ## remove the virtual environment (demo state stays: balancebook down)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import itertools
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+import psutil
 import pytest
 import trustme
 from cassandra.cluster import Session
@@ -19,6 +22,9 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs12,
 )
 from cryptography.x509 import load_pem_x509_certificate
+from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from balancebook.demo.faults import Injector
 from balancebook.demo.load import ensure_loaded
@@ -27,15 +33,24 @@ from balancebook.demo.schema import create_schema
 from balancebook.demo.services import write_server_state
 from balancebook.settings import Profile, load_profile
 from balancebook.store.connect import close, connect
+from dealing import Dealing, dealt_as
 from ports import free_ports
 
 # What a developer's shell may set for the machine; everything else would make tests depend on it.
 _OF_THE_MACHINE = {f"BALANCEBOOK_{name}" for name in ("CACHE", "JARS", "JAVA_HOME", "MAVEN_MIRROR")}
+# All that a session starts, its workers too, has this in its environment.
+_MARK = "TEST_SESSION"
 _nodes: list[Node] = []
 _numbers = itertools.count()
 
+# How long an example takes says how busy the machine is; a test that hangs meets pytest's own time limit.
+settings.register_profile("balancebook", deadline=None)
+settings.load_profile("balancebook")
 
-def pytest_configure() -> None:
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        os.environ[_MARK] = uuid4().hex
     for name in [name for name in os.environ if name.startswith("BALANCEBOOK_")]:
         if name not in _OF_THE_MACHINE:
             del os.environ[name]
@@ -43,9 +58,41 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
-def pytest_sessionfinish() -> None:
-    for node in _nodes:
-        node.kill()
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Dealt to workers, the long ones come first, so that none is left to one of them at the end."""
+    for item in items:
+        if "trading" in getattr(item, "fixturenames", ()) and dealt_as(item.nodeid) != "exchange":
+            raise pytest.UsageError(
+                f"{item.nodeid} uses the demo exchange: name its file in tests/dealing.py."
+            )
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folders = list(dict.fromkeys(item.path.parent for item in items))
+        items.sort(key=lambda item: (dealt_as(item.nodeid) != "exchange", -folders.index(item.path.parent)))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """What a worker of `make test` takes at a time."""
+    return Dealing(config, log)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
+    try:
+        # Fixtures end in here, and some have a word for their server yet.
+        yield
+    finally:
+        for node in _nodes:
+            node.kill()
+        if not hasattr(session.config, "workerinput"):
+            _end_what_is_left()
+
+
+def _end_what_is_left() -> None:
+    """An interrupted session gives its workers seconds, and a killed one cannot end its servers."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get(_MARK) == os.environ[_MARK]:
+                process.kill()
 
 
 def new_node(home: Path, address: str = "127.0.0.1", **settings: Any) -> Node:
