@@ -54,8 +54,10 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in [name for name in os.environ if name.startswith("BALANCEBOOK_")]:
         if name not in _OF_THE_MACHINE:
             del os.environ[name]
-    # A terminated session then ends as an interrupted one does: through the fixtures' clean-up.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A terminated session then ends as an interrupted one does: through the fixtures' clean-up. And one started in the
+    # background by a shell would ignore Ctrl-C, as would all commands and servers that tests interrupt.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

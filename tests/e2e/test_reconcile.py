@@ -12,6 +12,8 @@ from balancebook.record import load_record
 from balancebook.settings import Profile
 from e2e.commands import Desk, assert_refused
 
+# The first one here may have the exchange to load.
+pytestmark = pytest.mark.timeout(300)
 TARGET = "trading.user_balances_by_user"
 KEYS = [
     *(
