@@ -20,8 +20,8 @@ from balancebook.sketch.rows import Page
 from balancebook.sketch.sketch import Sketch
 
 _WIDTHS = (8, 4, 8, 8, 8, 8)
-_PAGE, _START = 5000, 24
-_LAYOUTS = {
+PAGE, START = 5000, 24
+LAYOUTS = {
     "key kept": RowLayout(_WIDTHS, 3, (0, 1), (0,)),
     "with a cut-off": RowLayout(_WIDTHS, 3, (0, 1), (0,), cutoff=(5, 2**62, 2**63 - 1)),
     "a column of no fixed width": RowLayout((*_WIDTHS[:-1], None), 3, (0, 1), (0,)),
@@ -43,8 +43,7 @@ def pages(rows: int) -> list[Page]:
     for column, (width, value) in enumerate(zip(_WIDTHS, values, strict=True)):
         table[f"length{column}"], table[f"value{column}"] = width, value
     return [
-        np.frombuffer(bytes(_START) + table[at : at + _PAGE].tobytes(), np.uint8)
-        for at in range(0, rows, _PAGE)
+        np.frombuffer(bytes(START) + table[at : at + PAGE].tobytes(), np.uint8) for at in range(0, rows, PAGE)
     ]
 
 
@@ -52,7 +51,7 @@ def seconds(sketch: Sketch, filled: list[Page]) -> float:
     """CPU seconds of one round."""
     begun = time.thread_time()
     for page in filled:
-        sketch.fold(page, _START, _PAGE)
+        sketch.fold(page, START, PAGE)
     return time.thread_time() - begun
 
 
@@ -61,11 +60,11 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=500_000)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    filled = pages(options.rows // _PAGE * _PAGE)
-    rows = len(filled) * _PAGE
+    filled = pages(options.rows // PAGE * PAGE)
+    rows = len(filled) * PAGE
     print(f"{rows} rows, load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     print(f"{'layout':28} {'cells':>8} {'MB':>6} {'least':>7} {'median':>7} ns a row")
-    for name, layout in _LAYOUTS.items():
+    for name, layout in LAYOUTS.items():
         for cells in (3 * 1024, 3 * 4096, 3 * 65536):
             sketch = Sketch(layout, cells=cells, seed=1)
             seconds(sketch, filled[:1])

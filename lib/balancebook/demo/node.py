@@ -60,7 +60,11 @@ class TlsServer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeConfig:
-    """Where a node lives and listens (loopback only, else UsageError). `home` holds its data, settings and logs."""
+    """Where a node lives and listens (loopback only, else UsageError). `home` holds its data, settings and logs.
+
+    quick: it is up in seconds, in little memory; else it runs as a server does, with G1 and all of the compiler, which
+    is what measuring needs.
+    """
 
     home: Path
     address: str = "127.0.0.1"
@@ -68,6 +72,7 @@ class NodeConfig:
     storage_port: int = 17000
     admin_port: int = 18778
     heap_mb: int = 512
+    quick: bool = True
     auth: bool = False
     tls: TlsServer | None = None
     cluster_name: str = "balancebook"

@@ -52,7 +52,11 @@ def estimate(reader: Reader, table: Table) -> Cost:
         partitions, size = _on_disk(reader, table)
         if not partitions or not size:
             return Cost()
-        rows = size // _row_bytes(reader, table) if table.clustering_key else partitions
+        # A table that was just emptied has an estimate, and no row to tell its size by.
+        width = _row_bytes(reader, table) if table.clustering_key else 0
+        if width is None:
+            return Cost()
+        rows = size // width if width else partitions
     except StoreError:
         return Cost()
     return Cost(rows=rows, bytes=size, seconds=round(rows / _ROWS_PER_S, 1))
@@ -68,13 +72,13 @@ def _on_disk(reader: Reader, table: Table) -> tuple[int, int]:
     return sum(count for count, _ in told), sum(count * mean for count, mean in told)
 
 
-def _row_bytes(reader: Reader, table: Table) -> int:
-    """The mean size on disk of a sampled row, at least 1."""
+def _row_bytes(reader: Reader, table: Table) -> int | None:
+    """The mean size on disk of a sampled row, at least 1; None if there is no row."""
     columns = (*table.clustering_key, *table.regular)
     names = ", ".join(quote(column.name) for column in columns)
     cql = f"SELECT {names} FROM {table.cql_name} PER PARTITION LIMIT 20 LIMIT {_SAMPLED_ROWS}"
     rows = reader.rows(cql)
-    return max(1, sum(_size(row, columns) for row in rows) // max(1, len(rows)))
+    return max(1, sum(_size(row, columns) for row in rows) // len(rows)) if rows else None
 
 
 def _size(row: tuple[Any, ...], columns: tuple[Column, ...]) -> int:
