@@ -9,6 +9,7 @@ _OF_THE_EXCHANGE = (
     "tests/database/test_demo_gateway.py",
     "tests/database/test_doctor.py",
     "tests/e2e/test_reconcile.py",
+    "tests/e2e/test_reconcile_ways.py",
     "tests/notebooks/",
 )
 

@@ -63,13 +63,14 @@ class Report(ComparisonReport):
     """What a comparison found, as ComparisonReport says it, and how it went.
 
     passes: how often both sides were read whole to find what differs. newer: rows of base and view beyond the cut-off,
-    which are counted but were not compared. seed: of the hashes.
+    which are counted but were not compared. seed: of the hashes. resumed: whether an earlier process began it.
     """
 
     passes: int
     newer: tuple[int, int]
     seed: int
     cutoff: Cutoff | None = None
+    resumed: bool = False
 
     @property
     def subject(self) -> str:
@@ -77,13 +78,14 @@ class Report(ComparisonReport):
         return f"rows of the view{left_out}"
 
     def details(self) -> dict[str, Json]:
-        """passes; cutoff {column, latest}, or null; newer {base, view}: rows that it left out; seed, as text."""
+        """passes; cutoff {column, latest} or null; newer {base, view}: rows left out by it; seed, as text; resumed."""
         cutoff = self.cutoff
         return {
             "passes": self.passes,
             "cutoff": {"column": cutoff.column, "latest": cutoff.latest} if cutoff else None,
             "newer": {"base": self.newer[BASE], "view": self.newer[VIEW]},
             "seed": str(self.seed),
+            "resumed": self.resumed,
         }
 
 
@@ -114,18 +116,24 @@ class Options:
 
 
 def reconcile(reader: Reader, view: View, options: Options, folder: Folder | None = None) -> Report:
-    """Reads base and view, and confirms each difference by two reads of both sides a grace apart.
+    """Reads base and view, and confirms each difference by two reads of both sides a grace apart (see Engine).
 
-    Kinds, counts and samples are those of naive.read_and_compare. `folder` reads and folds, by default threads of this
-    process. Raises StoreError for what no retry mends; BalancebookError for a view that cannot be compared, or a
-    cut-off that is no number in the view; UsageError for a state that is of another comparison.
+    Raises StoreError for what no retry mends, and as Engine does.
     """
-    return _Engine(reader, view, options, folder or ThreadFolder(reader, options.pace)).report()
+    return Engine(reader, view, options, folder).report()
 
 
-class _Engine:
-    def __init__(self, reader: Reader, view: View, options: Options, folder: Folder) -> None:
-        self._reader, self._view, self._options, self._folder = reader, view, options, folder
+class Engine:
+    """One comparison. Kinds, counts and samples are those of naive.read_and_compare.
+
+    `folder` reads and folds, by default threads of this process. To make one reads the schema alone; it raises
+    BalancebookError for a view that cannot be compared, or a cut-off that is no number in the view, UsageError for a
+    state that is of another comparison, and StoreError.
+    """
+
+    def __init__(self, reader: Reader, view: View, options: Options, folder: Folder | None = None) -> None:
+        self._reader, self._view, self._options = reader, view, options
+        self._folder = folder or ThreadFolder(reader, options.pace)
         self._sides = base_side(reader, view), view_side(view)
         layout = layout_of(self._sides, options.cutoff)
         self._keeper = Keeper(options.state, self._digest(layout))
@@ -164,6 +172,7 @@ class _Engine:
             newer=(base.newer, view.newer),
             seed=self._state.seed,
             cutoff=self._options.cutoff and replace(self._options.cutoff, latest=self._cutoff()[0]),
+            resumed=self._state.resumed,
         )
 
     def _new_state(self) -> State:
@@ -256,13 +265,22 @@ class _Engine:
         # Of a range that was begun in parts, each part that is left counts as one.
         total_ranges = max(begun.total, len(left))
         report = ScanReport(total_ranges, rows=begun.rows, ranges_done=total_ranges - len(left))
-        for part in self._folder.fold(job, left, report, self._options.progress):
-            part.add_to(total)
-            begun.done += part.done
-            begun.rows = report.rows
-            for counted, more in zip(begun.counts, part.counts, strict=True):
-                counted.add(more)
-            self._keeper.keep(self._state)
+        whole = True
+        try:
+            for part in self._folder.fold(job, left, report, self._options.progress):
+                # What is kept between these is counted twice, or not at all, by whoever goes on from it.
+                whole = False
+                part.add_to(total)
+                begun.done += part.done
+                begun.rows = report.rows
+                for counted, more in zip(begun.counts, part.counts, strict=True):
+                    counted.add(more)
+                whole = True
+                self._keeper.keep(self._state)
+        except KeyboardInterrupt:
+            if whole:
+                self._keeper.keep(self._state, at_once=True)
+            raise
         self._last = report
         self._reasons += _why_incomplete(report, self._options.budget_rows)
         return total, begun.counts

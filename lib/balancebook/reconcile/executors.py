@@ -8,12 +8,11 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
-
-import psutil
 
 from balancebook.errors import UsageError
 from balancebook.profile import Profile
@@ -28,6 +27,7 @@ from balancebook.store.reader import Reader, open_reader
 # So many shares for each worker that one that is slow holds up little.
 _SHARES = 4
 _MOST_RANGES = 64
+_LOOK_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,8 +181,8 @@ def _begin(parent: int) -> None:
 
 def _end_with(parent: int) -> None:
     """A parent that was killed takes its workers along."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        psutil.Process(parent).wait()
+    while os.getppid() == parent:
+        time.sleep(_LOOK_S)
     os._exit(1)
 
 

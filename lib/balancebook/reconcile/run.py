@@ -13,7 +13,7 @@ from balancebook.errors import BalancebookError, UsageError
 from balancebook.progress import Step
 from balancebook.reconcile.definition import definition
 from balancebook.reconcile.document import Reconciliation
-from balancebook.reconcile.engine import Cutoff, Options, Report, can_cut_off, reconcile
+from balancebook.reconcile.engine import Cutoff, Engine, Options, Report, can_cut_off
 from balancebook.reconcile.executors import dask, processes
 from balancebook.reconcile.fold import Folder, ThreadFolder
 from balancebook.reconcile.keys_file import read_keys
@@ -27,7 +27,7 @@ from balancebook.store.estimate import Cost, estimate
 from balancebook.store.pace import Pace, PaceReport, pace_of
 from balancebook.store.ranges import RANGES, ScanReport
 from balancebook.store.reader import Reader
-from balancebook.store.schema import Table, View, read_table
+from balancebook.store.schema import View, read_table
 
 Depth = Literal["definition", "sampled", "full"]
 # A range is what is lost when a read fails, and what a kept state goes on from.
@@ -119,22 +119,16 @@ class _Run:
             return "keys", self._keys(request.keys)
         if request.depth == "definition":
             return "definition", definition(self.reader, self.view)
+        cutoff = self._cutoff()
         if request.depth == "sampled" or request.within_s is not None:
-            return "sampled", self._sampled()
+            return "sampled", self._sampled(cutoff)
         base = base_side(self.reader, self.view).table
-        rows = self._cost(base)
+        costs = [estimate(self.reader, table) for table in (base, self.view)]
+        rows = max(cost.rows or 0 for cost in costs)
         if rows > request.budget_rows:
             self.telling.told(f"beyond the budget of {request.budget_rows:,} rows a side: only sampled")
-            return "sampled", self._sampled()
-        return "full", self._full(rows)
-
-    def _cost(self, base: Table) -> int:
-        """The rows of the larger side by the server's estimate, told with what they cost; 0 if it has none."""
-        costs = [estimate(self.reader, table) for table in (base, self.view)]
-        rows = [cost.rows or 0 for cost in costs]
-        if all(rows):
-            self.telling.told(_cost_in_words(costs, self.request.rate))
-        return max(rows)
+            return "sampled", self._sampled(cutoff)
+        return "full", self._full(costs, rows, cutoff)
 
     def _keys(self, path: Path) -> ComparisonReport:
         base = read_table(self.reader, self.view.keyspace, self.view.base_name)
@@ -151,30 +145,33 @@ class _Run:
             progress=self.telling.step,
         )
 
-    def _sampled(self) -> ComparisonReport:
+    def _sampled(self, cutoff: Cutoff | None) -> ComparisonReport:
         return sampled(
             self.reader,
             self.view,
             grace_s=self.grace_s,
             deadline_s=self.request.within_s,
-            cutoff=self._cutoff(),
+            cutoff=cutoff,
             samples=self.request.samples,
             sleep=self.sleep,
         )
 
-    def _full(self, rows: int) -> Report:
+    def _full(self, costs: list[Cost], rows: int, cutoff: Cutoff | None) -> Report:
         request = self.request
         ranges = max(RANGES, min(_MOST_RANGES, rows // _ROWS_A_RANGE))
-        cutoff = self._cutoff()
-        if rows >= _WORTH_A_GLANCE and not (request.state and request.state.exists()):
-            self.telling.told(quick(self.reader, self.view, ranges=_GLANCED, cutoff=cutoff).message)
+        resumed = request.state is not None and request.state.exists()
         with ExitStack() as opened:
             pace = pace_of(self.reader, self.view, request.rate, paced=self._paced)
             if pace:
                 opened.enter_context(pace)
-            report = reconcile(
-                self.reader, self.view, self._options(ranges, cutoff, pace), self._folder(opened, pace)
-            )
+            folder = self._folder(opened, pace)
+            engine = Engine(self.reader, self.view, self._options(ranges, cutoff, pace), folder)
+            # Whatever was asked can be done: now there is something to tell.
+            if all(cost.rows for cost in costs):
+                self.telling.told(_cost_in_words(costs, request.rate))
+            if rows >= _WORTH_A_GLANCE and not resumed:
+                self.telling.told(quick(self.reader, self.view, ranges=_GLANCED, cutoff=cutoff).message)
+            report = engine.report()
         if pace:
             self._tell_of(pace.report())
         return report

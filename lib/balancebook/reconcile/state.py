@@ -23,7 +23,7 @@ from balancebook.sketch.rows import Words
 from balancebook.store.ranges import RangeTask
 from balancebook.store.raw import RawCells
 
-_EVERY_S = 5.0
+_EVERY_S = 2.0
 
 
 @dataclass
@@ -43,7 +43,8 @@ class State:
     """Where a comparison stands.
 
     waiting: the buckets still to be read, the next one last. counts: of the first pass. by_token: rows are named by
-    their tokens. cutoff: (latest, horizon], as at the very start. found: how many differences the spool holds.
+    their tokens. cutoff: (latest, horizon], as at the very start. spooled: how many bytes of the spool count. resumed:
+    whether it was begun by an earlier process.
     """
 
     seed: int
@@ -57,6 +58,7 @@ class State:
     kinds: Counter[Kind] = field(default_factory=Counter)
     worst: list[RawDifference] = field(default_factory=list)
     spooled: int = 0
+    resumed: bool = False
 
 
 def digest_of(*parts: object) -> str:
@@ -112,11 +114,6 @@ class Keeper:
             os.fsync(file.fileno())
         aside.replace(self._path)
         self._last = time.monotonic()
-
-    def forget(self) -> None:
-        """The run has ended."""
-        if self._path is not None:
-            self._path.unlink(missing_ok=True)
 
 
 def to_json(difference: RawDifference) -> list[Any]:
@@ -185,6 +182,7 @@ def _from_json(value: dict[str, Any], cells: Words | None) -> State:
         kinds=Counter({Kind(kind): number for kind, number in value["kinds"].items()}),
         worst=[from_json(difference) for difference in value["worst"]],
         spooled=value["spooled"],
+        resumed=True,
     )
 
 

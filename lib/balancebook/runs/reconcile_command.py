@@ -158,7 +158,6 @@ class _Run:
 
     def _compared(self, reader: Reader, view: View) -> Reconciliation:
         asked = self._asked
-        self._telling.told(f"comparing {asked.target} with its base {view.base_name}")
         request = Request(
             depth=asked.depth,
             keys=asked.keys,
