@@ -6,7 +6,7 @@ WORKERS ?= 3
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test notebooks lint lock clean
+.PHONY: help demo test soak bench notebooks lint lock clean
 
 help:  ## what can be made here
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -24,6 +24,12 @@ demo: $(STAMP)  ## start a real Cassandra, run every notebook and runbook, show 
 
 test: $(STAMP)  ## all tests, against a real Cassandra
 	@$(BIN)/python -m pytest -n $(WORKERS) --no-loadscope-reorder
+
+soak: $(STAMP)  ## what takes too long for every day: two nodes, a huge partition, a long write load
+	@$(BIN)/python -m pytest tests/soak
+
+bench: $(STAMP)  ## what a comparison costs over only reading (benchmarks/README.md)
+	@$(BIN)/python benchmarks/reconcile.py
 
 notebooks: $(STAMP)  ## regenerate the stored outputs of every notebook
 	@$(BIN)/python -m balancebook.demo.regenerate

@@ -30,13 +30,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from peer_server import Patient, load, own_server
 from platformdirs import user_cache_dir
+from server import Patient, key_of, load, own_server
 
 import balancebook.demo
 from balancebook.demo.faults import Injector
 from balancebook.demo.java import JavaError, find_java
-from balancebook.demo.schema import LEDGER, VIEW
+from balancebook.demo.schema import LEDGER, VIEW, create_schema
 from balancebook.settings import load_profile
 from balancebook.store.connect import connect
 
@@ -240,15 +240,15 @@ def on_own_server(folder: Path, options: argparse.Namespace) -> None:
         place = Place(node.config.address, node.config.cql_port, options.keyspace, folder)
         session = connect(load_profile(env=place.env), retry_policy=Patient())
         with session.cluster, node.admin() as admin:
-            load(session, place.keyspace, options.rows)
+            create_schema(session.execute, place.keyspace, indexes=False)
+            load(session, f"{place.keyspace}.{LEDGER}", options.rows)
             for table in (LEDGER, VIEW):
                 admin.flush(place.keyspace, table)
             rows, costs = measured(place, arms, options.rounds)
             inject = Injector(session.execute, admin, place.keyspace)
-            key = {"user_id": 0, "asset_id": 1}
-            inject.lost(key | {"seq": 1})
-            inject.orphan(key | {"seq": 1_000_000, "avail": 1, "frozen": 0, "created_at": 1})
-            inject.mismatch(key | {"seq": 2, "avail": -1})
+            inject.lost(key_of(1))
+            inject.orphan(key_of(1) | {"seq": 1_000_000, "avail": 1, "frozen": 0, "created_at": 1})
+            inject.mismatch(key_of(2) | {"avail": -1})
             require_found(place, arms, Answer(rows, rows, 1, 1, 1))
     report(rows, costs, missing)
 

@@ -21,7 +21,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from exchange import KEYSPACE, TARGET, Exchange, commit, exchange, key_of, load
+from exchange import KEYSPACE, TARGET, Exchange, commit, exchange
+from server import key_of, load
 
 from balancebook.demo.faults import Injector
 from balancebook.demo.schema import LEDGER, VIEW

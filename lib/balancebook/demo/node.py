@@ -63,7 +63,7 @@ class NodeConfig:
     """Where a node lives and listens (loopback only, else UsageError). `home` holds its data, settings and logs.
 
     quick: it is up in seconds, in little memory; else it runs as a server does, with G1 and all of the compiler, which
-    is what measuring needs.
+    is what measuring needs. seed: the ADDRESS:PORT of a node whose ring it joins; it then has the same storage port.
     """
 
     home: Path
@@ -73,6 +73,7 @@ class NodeConfig:
     admin_port: int = 18778
     heap_mb: int = 512
     quick: bool = True
+    seed: str | None = None
     auth: bool = False
     tls: TlsServer | None = None
     cluster_name: str = "balancebook"

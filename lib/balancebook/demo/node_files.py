@@ -65,7 +65,7 @@ _OPENS = (
 def cassandra_yaml(config: NodeConfig) -> dict[str, Any]:
     """The settings of a node: loopback only, every acknowledged write on disk, thresholds wide for a demo."""
     home = config.home
-    seeds = f"{config.address}:{config.storage_port}"
+    seeds = config.seed or f"{config.address}:{config.storage_port}"
     settings: dict[str, Any] = {
         "cluster_name": config.cluster_name,
         "num_tokens": 1,

@@ -5,18 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
+from typing import cast
 
 from balancebook.reconcile.bulk import BASE, GONE, VIEW, confirm_by_scan
-from balancebook.reconcile.confirm import Confirmation, Seen, kind_of, settle
+from balancebook.reconcile.confirm import (
+    BY_KEY_CONSISTENCY,
+    SCAN_CONSISTENCY,
+    Confirmation,
+    Seen,
+    kind_of,
+    settle,
+)
 from balancebook.reconcile.found import Batch, Listed, RawDifference, decoded_key
 from balancebook.reconcile.kinds import Kind
 from balancebook.reconcile.readback import RawKey, Rereader, Row
 from balancebook.reconcile.values import Cells
 from balancebook.sketch.sketch import Items
 from balancebook.store.errors import StoreError
+from balancebook.store.reader import RING
 
 MOST_BY_KEY = 10_000
 _IN_FLIGHT = 8
+# At LOCAL_ONE each time another replica may answer: three times, and one of three that is behind is met more often than
+# not.
+_LOOKS = 3
+_BEHIND = "a replica does not have what the quorum has"
 
 
 @dataclass(slots=True)
@@ -102,28 +116,52 @@ class Confirming:
             def observed() -> list[Seen | StoreError]:
                 return list(pool.map(self._observe, candidates, candidates.values()))
 
+            # Before anything is read at a quorum, which may mend the replica.
+            behind = list(pool.map(self._replica_behind, candidates, candidates.values()))
             before = observed()
             self.sleep(self.grace_s)
             after = observed()
-        for candidate, first, second in zip(candidates.values(), before, after, strict=True):
-            found = _settled(first, second)
+        for candidate, lags, first, second in zip(candidates.values(), behind, before, after, strict=True):
+            found = _settled(first, second, lags)
             alike_at_first = not isinstance(first, StoreError) and kind_of(first) is None
             if not (candidate.respelled and found.kind is Kind.LAGGING and alike_at_first):
                 yield RawDifference(found.kind, candidate.spelled(VIEW), *found.seen, found.reason)
 
-    def _observe(self, key: Cells, candidate: Candidate) -> Seen | StoreError:
+    def _replica_behind(self, key: Cells, candidate: Candidate) -> bool:
+        """Whether a single replica still shows the row as the scan did: seconds later that is no view update under way.
+
+        Asked only where there is more than one replica.
+        """
+        looks = _LOOKS if self.replicated else 0
+        seen = (self._observe(key, candidate, SCAN_CONSISTENCY) for _ in range(looks))
+        return any(not isinstance(each, StoreError) and kind_of(each) is not None for each in seen)
+
+    @cached_property
+    def replicated(self) -> bool:
+        """Whether a row has more than one replica."""
+        spans = self.rereader.reader.token_spans(self.rereader.sides[VIEW].table.keyspace)
+        return sum(spans.values()) > RING
+
+    def _observe(
+        self, key: Cells, candidate: Candidate, consistency: str = BY_KEY_CONSISTENCY
+    ) -> Seen | StoreError:
         try:
-            base, view = (self.rereader.by_key(side, candidate.spelled(side), key) for side in (BASE, VIEW))
+            base, view = (
+                self.rereader.by_key(side, candidate.spelled(side), key, consistency) for side in (BASE, VIEW)
+            )
         except StoreError as error:
             return error
         return base.cells if base else None, view.cells if view else None
 
 
-def _settled(first: Seen | StoreError, second: Seen | StoreError) -> Confirmation:
+def _settled(first: Seen | StoreError, second: Seen | StoreError, behind: bool) -> Confirmation:
     for read in (first, second):
         if isinstance(read, StoreError):
             return Confirmation(Kind.UNKNOWN, (None, None), str(read))
-    return settle(first, second)  # type: ignore[arg-type]
+    before, after = cast(Seen, first), cast(Seen, second)
+    if behind and kind_of(before) is None and kind_of(after) is None:
+        return Confirmation(Kind.REPLICA, after, _BEHIND)
+    return settle(before, after)
 
 
 def _note(candidates: dict[Cells, Candidate], sign: int, raw: RawKey, key: Cells) -> None:

@@ -56,8 +56,8 @@ class Rereader:
         of_key = [column for column in self.sides[1].table.columns if column.name in self.sides[1].key]
         return any(name in column.cql_type for column in of_key for name in ("decimal", "varint"))
 
-    def by_key(self, side: int, raw: RawKey, key: Cells) -> Row | None:
-        """The row of that key as one side has it now, at the confirming consistency. Raises StoreError."""
+    def by_key(self, side: int, raw: RawKey, key: Cells, consistency: str = BY_KEY_CONSISTENCY) -> Row | None:
+        """The row of that key as one side has it now. Raises StoreError."""
         by_name = dict(zip(self.sides[side].key, raw, strict=True))
         partition = self.sides[side].table.partition_key
         if len(partition) == 1 and by_name[partition[0].name] == b"":
@@ -70,7 +70,7 @@ class Rereader:
             self.reader,
             f"{self._select(side)} WHERE {where}",
             [by_name[name] for name in address],
-            consistency=BY_KEY_CONSISTENCY,
+            consistency=consistency,
             serialized=True,
         )
         rows = [row for page in pages for row in self._rows(page)]

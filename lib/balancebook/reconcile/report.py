@@ -59,6 +59,8 @@ class ComparisonReport:
             return f"{self._counted([Kind.UNKNOWN])} could not be confirmed."
         lagging = self.counts[Kind.LAGGING]
         also = f" {lagging} were lagging and have caught up." if lagging else ""
+        behind = self.counts[Kind.REPLICA]
+        also += f" {behind} are missing, or old, on a replica that is behind: repair it." if behind else ""
         return f"All {self.rows_view:,} {self.subject} equal the base, cell by cell.{also}"
 
     @property

@@ -1,0 +1,94 @@
+"""Two nodes, two replicas of every row: one that is behind is no fault of the view; one that is away decides."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from cassandra import ConsistencyLevel
+from cassandra.cluster import Session
+from cassandra.query import SimpleStatement
+
+from balancebook.demo.faults import Injector
+from balancebook.demo.node import Node
+from balancebook.demo.schema import create_schema
+from balancebook.profile import Limits
+from balancebook.reconcile.engine import Options, reconcile
+from balancebook.reconcile.kinds import Kind
+from balancebook.settings import Profile
+from balancebook.store.connect import close, connect
+from balancebook.store.reader import open_reader
+from balancebook.verdict import Verdict
+from reconciling import BASE, VIEW, there
+
+pytestmark = pytest.mark.timeout(600)
+KEYSPACE, ROWS = "two", 300
+
+
+@pytest.fixture
+def ring(
+    make_node: Callable[..., Node], tmp_path: Path, profile_of: Callable[..., Profile]
+) -> Iterator[tuple[list[Node], Profile]]:
+    """Two nodes and 300 rows on both."""
+    first = make_node(tmp_path / "one", address="127.0.0.2")
+    first.start()
+    port = first.config.storage_port
+    seed = f"127.0.0.2:{port}"
+    second = make_node(
+        tmp_path / "two",
+        address="127.0.0.3",
+        seed=seed,
+        storage_port=port,
+        cql_port=first.config.cql_port,
+    )
+    second.start()
+    profile = profile_of(first, limits=Limits(request_timeout_s=10.0))
+    session = connect(profile)
+    fill(session)
+    close(session)
+    yield [first, second], profile
+    for node in (first, second):
+        node.kill()
+
+
+def fill(session: Session) -> None:
+    create_schema(session.execute, KEYSPACE, indexes=False)
+    session.execute(
+        f"ALTER KEYSPACE {KEYSPACE} WITH replication = {{'class': 'SimpleStrategy', 'replication_factor': 2}}"
+    )
+    for row in range(ROWS):
+        session.execute(
+            SimpleStatement(
+                f"INSERT INTO {KEYSPACE}.{BASE} (user_id, asset_id, seq, avail) VALUES ({row}, 1, 1, {row})",
+                consistency_level=ConsistencyLevel.ALL,
+            )
+        )
+
+
+def test_a_replica_that_is_behind_and_one_that_is_away(ring: tuple[list[Node], Profile]) -> None:
+    (first, second), profile = ring
+    second.stop()
+    for folder in (second.config.home / "data" / KEYSPACE).glob(f"{VIEW}-*"):
+        shutil.rmtree(folder)
+    second.start()
+    with open_reader(profile) as reader:
+        report = reconcile(reader, there(reader, KEYSPACE), Options(grace_s=1))
+        assert report.verdict is Verdict.PASS, report
+        assert report.counts[Kind.REPLICA] > 10
+        assert report.counts[Kind.LAGGING] == 0
+        assert "replica that is behind" in report.message
+
+    session = connect(profile)
+    with first.admin() as one, second.admin() as two:
+        for admin in (one, two):
+            # Import is for the node alone that is asked.
+            Injector(session.execute, admin, KEYSPACE).lost({"user_id": 7, "asset_id": 1, "seq": 1})
+    close(session)
+    second.kill()
+    with open_reader(profile) as reader:
+        report = reconcile(reader, there(reader, KEYSPACE), Options(grace_s=1))
+        assert report.verdict is Verdict.UNKNOWN, report
+        assert report.counts[Kind.UNKNOWN] >= 1
+        assert "replicas" in report.samples[0].reason
