@@ -10,7 +10,7 @@ import argparse
 import numpy as np
 from sketch import LAYOUTS, PAGE, START, pages
 
-from balancebook.reconcile.engine import Options
+from balancebook.reconcile.options import Options
 from balancebook.sketch.sketch import Sketch
 
 

@@ -26,7 +26,8 @@ from server import key_of, load
 
 from balancebook.demo.faults import Injector
 from balancebook.demo.schema import LEDGER, VIEW
-from balancebook.reconcile.engine import Cutoff, Options, reconcile
+from balancebook.reconcile.engine import reconcile
+from balancebook.reconcile.options import Cutoff, Options
 from balancebook.reconcile.sides import base_side, view_side
 from balancebook.store.ranges import RANGES, tasks_by_turns
 from balancebook.store.raw import RawPage

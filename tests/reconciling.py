@@ -8,9 +8,10 @@ from typing import Any
 
 from cassandra.cluster import Session
 
-from balancebook.reconcile.engine import Options, Report, reconcile
+from balancebook.reconcile.engine import Report, reconcile
 from balancebook.reconcile.kinds import Kind
 from balancebook.reconcile.naive import read_and_compare
+from balancebook.reconcile.options import Options
 from balancebook.reconcile.report import ComparisonReport
 from balancebook.store.reader import Reader
 from balancebook.store.schema import View, read_view

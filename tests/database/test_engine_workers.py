@@ -15,9 +15,10 @@ from balancebook.demo.faults import Injector
 from balancebook.demo.node import Node
 from balancebook.demo.schema import create_schema
 from balancebook.errors import UsageError
-from balancebook.reconcile.engine import Options, reconcile
+from balancebook.reconcile.engine import reconcile
 from balancebook.reconcile.executors import processes
 from balancebook.reconcile.kinds import Kind
+from balancebook.reconcile.options import Options
 from balancebook.settings import Profile
 from balancebook.store.errors import StoreError
 from balancebook.store.ranges import ScanReport

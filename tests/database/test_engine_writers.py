@@ -17,8 +17,9 @@ from balancebook.demo.node import Node
 from balancebook.demo.schema import create_schema
 from balancebook.errors import BalancebookError
 from balancebook.profile import Limits
-from balancebook.reconcile.engine import Cutoff, Options, reconcile
+from balancebook.reconcile.engine import reconcile
 from balancebook.reconcile.kinds import Kind
+from balancebook.reconcile.options import Cutoff, Options
 from balancebook.settings import Profile
 from balancebook.store.connect import close, connect
 from balancebook.store.reader import Reader, open_reader

@@ -19,9 +19,9 @@ from balancebook.profile import Limits
 from balancebook.reconcile import draws, sampler
 from balancebook.reconcile import sampled as depth
 from balancebook.reconcile.definition import definition
-from balancebook.reconcile.engine import Cutoff
 from balancebook.reconcile.grid import Grid, grid_for
 from balancebook.reconcile.kinds import Kind
+from balancebook.reconcile.options import Cutoff
 from balancebook.reconcile.sampled import quick, sampled
 from balancebook.reconcile.sampled_report import SampledReport
 from balancebook.settings import Profile

@@ -16,6 +16,7 @@ from balancebook.demo.node import Node
 from balancebook.errors import BalancebookError
 from balancebook.reconcile import candidates, engine, naive
 from balancebook.reconcile.kinds import Kind
+from balancebook.reconcile.options import Options
 from balancebook.reconcile.report import ComparisonReport
 from balancebook.store.reader import Reader
 from balancebook.store.schema import View, read_view
@@ -101,10 +102,10 @@ def compared(reader: Reader, view: View) -> Iterator[ComparisonReport]:
     """What each comparison says."""
     options: dict[str, Any] = {"grace_s": 0, "sleep": lambda _: None}
     yield naive.read_and_compare(reader, view, **options)
-    yield engine.reconcile(reader, view, engine.Options(**options))
+    yield engine.reconcile(reader, view, Options(**options))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(candidates, "MOST_BY_KEY", 0)
-        yield engine.reconcile(reader, view, engine.Options(**options))
+        yield engine.reconcile(reader, view, Options(**options))
 
 
 @pytest.mark.parametrize("where", FILTERS)
@@ -151,4 +152,4 @@ def test_a_filter_that_the_server_does_not_keep_is_refused(
     with pytest.raises(BalancebookError, match="a quote within a text"):
         naive.read_and_compare(reader, view, grace_s=0)
     with pytest.raises(BalancebookError, match="a quote within a text"):
-        engine.reconcile(reader, view, engine.Options(grace_s=0))
+        engine.reconcile(reader, view, Options(grace_s=0))

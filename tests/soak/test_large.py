@@ -17,8 +17,9 @@ from cassandra.concurrent import execute_concurrent_with_args
 from balancebook.demo.faults import Injector
 from balancebook.demo.node import Node
 from balancebook.demo.schema import create_schema
-from balancebook.reconcile.engine import Cutoff, Options, reconcile
+from balancebook.reconcile.engine import reconcile
 from balancebook.reconcile.kinds import FAULTS, Kind
+from balancebook.reconcile.options import Cutoff, Options
 from balancebook.settings import Profile
 from balancebook.store.reader import Reader, open_reader
 from reconciling import BASE, there

@@ -15,8 +15,9 @@ from balancebook.demo.faults import Injector
 from balancebook.demo.node import Node
 from balancebook.demo.schema import create_schema
 from balancebook.profile import Limits
-from balancebook.reconcile.engine import Options, reconcile
+from balancebook.reconcile.engine import reconcile
 from balancebook.reconcile.kinds import Kind
+from balancebook.reconcile.options import Options
 from balancebook.settings import Profile
 from balancebook.store.connect import close, connect
 from balancebook.store.reader import open_reader

@@ -9,53 +9,30 @@ compared bucket by bucket, a pass over both sides for each.
 from __future__ import annotations
 
 import secrets
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 
-from balancebook.errors import BalancebookError
 from balancebook.reconcile import candidates as by_key
 from balancebook.reconcile.candidates import Confirming
 from balancebook.reconcile.confirm import BY_KEY_CONSISTENCY, SCAN_CONSISTENCY
 from balancebook.reconcile.fold import BASE, VIEW, Bucket, Counts, Folder, Job, ThreadFolder
 from balancebook.reconcile.found import Batch
 from balancebook.reconcile.one_sided import OneSided
+from balancebook.reconcile.options import FOREVER, Cutoff, Options, layout_of
 from balancebook.reconcile.readback import Rereader
 from balancebook.reconcile.report import ComparisonReport
-from balancebook.reconcile.sides import Side, base_side, types_of, view_side
+from balancebook.reconcile.sides import base_side, types_of, view_side
 from balancebook.reconcile.spool import Spool
 from balancebook.reconcile.state import Keeper, Pass, State, digest_of, tally_of
-from balancebook.sketch.layout import RowLayout, fixed_width
+from balancebook.sketch.layout import RowLayout
 from balancebook.sketch.sketch import Items, KeyWidthError, Sketch
-from balancebook.store.pace import Pace
-from balancebook.store.ranges import RANGES, Progress, RangeTask, ScanReport, tasks_by_turns
+from balancebook.store.ranges import RangeTask, ScanReport, tasks_by_turns
 from balancebook.store.reader import Reader
-from balancebook.store.schema import Table, View, read_table, read_view
+from balancebook.store.schema import View, read_table, read_view
 from balancebook.verdict import Json
 
-# 0.7 MB: folding stays within the processor's caches, and 5,000 rows that differ are named in one pass.
-_CELLS = 3 * 2048
-# 13 MB a sketch, of which there is one for each range in flight and two more; 120,000 rows that differ at a time.
-_MOST_CELLS = 3 * 2**16
 # Peeling works up to 1.22 cells a row; the estimate may be 16 % off at one sigma.
 _CELLS_A_ROW = 1.7
 _MOST_BUCKETS = 4096
-# Their bytes are signed numbers.
-_ORDERED = ("tinyint", "smallint", "int", "bigint", "timestamp")
-_FOREVER = 2**63 - 1
-
-
-@dataclass(frozen=True, slots=True)
-class Cutoff:
-    """Rows whose column (tinyint to bigint, or timestamp in ms) is beyond `latest` are left out on both sides.
-
-    But not what is beyond `horizon` too: a time that no clock can have shown yet hides nothing.
-    """
-
-    column: str
-    latest: int
-    horizon: int = _FOREVER
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,32 +64,6 @@ class Report(ComparisonReport):
             "seed": str(self.seed),
             "resumed": self.resumed,
         }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """How to compare.
-
-    grace_s: seconds between the two confirming reads. budget_rows: for each side in each pass. samples: how many
-    differences are kept. cells, most_cells: of the sketch, at first and before it goes bucket by bucket. ranges: how
-    many token ranges a side is read in. state: a file to keep the progress in, and go on from. spool: a file for all
-    differences. pace: of the confirming scans. progress: called after each range of a pass; told: with a sentence at
-    each turn of events.
-    """
-
-    grace_s: float
-    cutoff: Cutoff | None = None
-    budget_rows: int | None = None
-    samples: int = 1000
-    cells: int = _CELLS
-    most_cells: int = _MOST_CELLS
-    ranges: int = RANGES
-    state: Path | None = None
-    spool: Path | None = None
-    sleep: Callable[[float], None] = time.sleep
-    pace: Pace | None = None
-    progress: Progress | None = None
-    told: Callable[[str], None] = lambda _: None
 
 
 def reconcile(reader: Reader, view: View, options: Options, folder: Folder | None = None) -> Report:
@@ -192,7 +143,7 @@ class Engine:
         return layout.by_tokens() if self._state.by_token else layout
 
     def _cutoff(self) -> tuple[int, int]:
-        return self._state.cutoff or (_FOREVER, _FOREVER)
+        return self._state.cutoff or (FOREVER, FOREVER)
 
     def _find(self) -> None:
         """Find and confirm every row that differs; less if a pass could not be completed: then there is a reason."""
@@ -364,26 +315,3 @@ def _why_incomplete(report: ScanReport, budget_rows: int | None) -> list[str]:
         return []
     left = report.ranges_total - report.ranges_done
     return [f"{left} of {report.ranges_total} token ranges could not be read: {'; '.join(report.reasons)}"]
-
-
-def can_cut_off(view: Table, column: str) -> bool:
-    """Whether the view has that column, as a number that can be compared with the clock."""
-    return any(each.name == column and each.cql_type in _ORDERED for each in view.columns)
-
-
-def layout_of(sides: tuple[Side, Side], cutoff: Cutoff | None) -> RowLayout:
-    base, view = sides
-    types = {column.name: column.cql_type for column in view.table.columns}
-    names = (*view.key, *view.values)
-    if cutoff and not can_cut_off(view.table, cutoff.column):
-        raise BalancebookError(
-            f"{cutoff.column!r} is no column of {view.table.cql_name} that can be the cut-off.",
-            f"Name one of its columns of type {', '.join(_ORDERED)}.",
-        )
-    return RowLayout(
-        widths=tuple(fixed_width(types[name]) for name in names),
-        keys=len(view.key),
-        base_partition=tuple(names.index(column.name) for column in base.table.partition_key),
-        view_partition=tuple(names.index(column.name) for column in view.table.partition_key),
-        cutoff=(names.index(cutoff.column), cutoff.latest, cutoff.horizon) if cutoff else None,
-    )

@@ -13,10 +13,11 @@ from balancebook.errors import BalancebookError, UsageError
 from balancebook.progress import Step
 from balancebook.reconcile.definition import definition
 from balancebook.reconcile.document import Reconciliation
-from balancebook.reconcile.engine import Cutoff, Engine, Options, Report, can_cut_off
+from balancebook.reconcile.engine import Engine, Report
 from balancebook.reconcile.executors import dask, processes
 from balancebook.reconcile.fold import Folder, ThreadFolder
 from balancebook.reconcile.keys_file import read_keys
+from balancebook.reconcile.options import Cutoff, Options, can_cut_off
 from balancebook.reconcile.partitions import compare_partitions
 from balancebook.reconcile.report import ComparisonReport
 from balancebook.reconcile.sampled import quick, sampled

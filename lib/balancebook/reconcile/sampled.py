@@ -15,8 +15,8 @@ from typing import Any
 
 from balancebook.errors import UsageError
 from balancebook.reconcile.confirm import Seen
-from balancebook.reconcile.engine import Cutoff, layout_of
 from balancebook.reconcile.kinds import Kind
+from balancebook.reconcile.options import Cutoff, layout_of
 from balancebook.reconcile.readback import Rereader
 from balancebook.reconcile.report import ComparisonReport, Difference, summed_up
 from balancebook.reconcile.sampled_report import SampledReport, side_sample, why_incomplete
