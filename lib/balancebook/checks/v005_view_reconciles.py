@@ -15,8 +15,9 @@ def view_reconciles(ctx: Context) -> Finding:
     """Is every row of the view exactly what the base derives, and is none missing or left over?
 
     All of both is read and compared by the view's key, cell by cell. A difference counts only if two reads of both
-    sides, a grace period apart, show it alike, so writers at work raise no false alarm. More rows than the profile's
-    max_rows, or a token range that cannot be read, make the answer unknown.
+    sides, a grace period apart, show it alike, so writers at work raise no false alarm. Of more rows than the profile's
+    max_rows, by the server's estimate, only a sample is compared, and the answer says so. A token range that cannot be
+    read makes it unknown.
     """
     with Display() as display:
         request = Request(samples=SAMPLE_LIMIT, budget_rows=ctx.profile.limits.max_rows)
