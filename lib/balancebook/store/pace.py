@@ -39,6 +39,8 @@ CREDIT_S = 0.1
 PATIENCE_S = 120.0
 _TICK_S = 0.02
 _PAGE, _LEAST_PAGE, _IN_FLIGHT = 500, 10, 2
+# A tenth of a second's work of two cores: over before a canary could tell anything.
+FREE_ROWS = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +59,10 @@ class Pace:
     """Holds the workers of a scan back; one for all of them, used as a context (the canary is read meanwhile).
 
     `rate`: rows/s of all workers together. `limit_ms`: of the canary's 99th percentile. `no_canary`: why there is none.
+    `free_rows`: so many are read before anybody waits.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (keywords with defaults, each of them used)
         self,
         *,
         rate: float | None = None,
@@ -67,13 +70,14 @@ class Pace:
         limit_ms: float = math.inf,
         no_canary: str = "",
         patience_s: float = PATIENCE_S,
+        free_rows: int = 0,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] | None = None,
     ) -> None:
         if rate is not None and not 0 < rate < math.inf:
             raise ValueError(f"rate {rate!r} is not a number of rows/s above 0")
         self._most, self._limit_ms, self._patience_s = rate or math.inf, limit_ms, patience_s
-        self._canary, self._no_canary = canary, no_canary
+        self._canary, self._no_canary, self._free = canary, no_canary, free_rows
         self._stopped = threading.Event()
         self._clock, self._sleep = clock, sleep or self._stopped.wait
         self._lock = threading.Lock()
@@ -122,6 +126,8 @@ class Pace:
         Raises StoreError of kind timeout when stopped, or when the canary has not been well for `patience_s` seconds:
         what was to be read is then not read.
         """
+        if self._is_free(rows):
+            return
         due: float | None = None
         while True:
             self._require_going_on()
@@ -137,6 +143,13 @@ class Pace:
             if left <= 0:
                 return
             self._sleep(min(left, _TICK_S))
+
+    def _is_free(self, rows: int) -> bool:
+        self._require_going_on()
+        with self._lock:
+            free = self._free > 0
+            self._free -= rows
+            return free
 
     def report(self) -> PaceReport:
         """What has happened so far."""
@@ -249,14 +262,15 @@ def _p99(values: Sequence[float]) -> float:
 def open_pace(reader: Reader, view: Table, *, rate: float | None = None) -> Pace:
     """The pace of a scan of a view and its base, by the profile's limits.balance_p99_ms; to be entered.
 
-    `rate`: rows/s of both sides together. Without a canary (an empty or unreadable view) only the rate holds, and the
-    report says why.
+    `rate`: rows/s of both sides together; without one the first 50,000 rows are read at once. Without a canary (an
+    empty or unreadable view) only the rate holds, and the report says why.
     """
     try:
         canary = draw_canary(reader, view)
     except StoreError as error:
         return Pace(rate=rate, no_canary=str(error))
-    return Pace(rate=rate, canary=canary, limit_ms=reader.profile.limits.balance_p99_ms)
+    limit_ms, free = reader.profile.limits.balance_p99_ms, 0 if rate else FREE_ROWS
+    return Pace(rate=rate, canary=canary, limit_ms=limit_ms, free_rows=free)
 
 
 def pace_of(reader: Reader, view: Table, rate: float | None, *, paced: bool) -> Pace | None:
