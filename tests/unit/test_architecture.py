@@ -62,3 +62,12 @@ def test_each_import_contract_can_be_broken(tmp_path: Path) -> None:
         assert f"{name} BROKEN" in done.stdout, done.stdout
         importer = f"balancebook.{module.removesuffix('.py').replace('/', '.')}"
         assert f"{importer} -> {imported}" in done.stdout
+
+
+def test_reconcile_loads_nothing_that_it_does_not_need() -> None:
+    code = (
+        "import sys, balancebook.runs.reconcile_command\n"
+        "found = {'pandas', 'pyarrow', 'distributed', 'matplotlib', 'IPython'} & set(sys.modules)\n"
+        "assert not found, found"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603 (our own code)
