@@ -25,7 +25,7 @@ from exchange import KEYSPACE, TARGET, Exchange, commit, exchange
 from server import key_of, load
 
 from balancebook.demo.faults import Injector
-from balancebook.demo.schema import LEDGER, VIEW
+from balancebook.demo.schema import LEDGER, VIEW, create_schema
 from balancebook.reconcile.engine import reconcile
 from balancebook.reconcile.options import Cutoff, Options
 from balancebook.reconcile.sides import base_side, view_side
@@ -172,12 +172,9 @@ def differences(bench: Exchange) -> None:
 
 
 def _scratch(bench: Exchange) -> str:
-    bench.session.execute(
-        "CREATE KEYSPACE scratch WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1} "
-        "AND durable_writes = false"
-    )
-    [(create,)] = bench.session.execute(f"DESCRIBE TABLE {KEYSPACE}.{LEDGER}").all()[:1] or [("",)]
-    bench.session.execute(create.replace(f"{KEYSPACE}.{LEDGER}", f"scratch.{LEDGER}"))
+    """A ledger of the same layout without a view, which could be loaded past it."""
+    create_schema(bench.session.execute, "scratch", indexes=False)
+    bench.session.execute(f"DROP MATERIALIZED VIEW scratch.{VIEW}")
     return f"scratch.{LEDGER}"
 
 
