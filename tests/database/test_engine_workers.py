@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -49,8 +50,9 @@ def test_processes_find_the_same_and_one_that_dies_leaves_its_ranges_unknown(
 
         def kill(_report: ScanReport) -> None:
             for child in psutil.Process().children():
-                if "spawn_main" in " ".join(child.cmdline()):
-                    child.kill()
+                with suppress(psutil.Error):
+                    if "spawn_main" in " ".join(child.cmdline()):
+                        child.kill()
 
         report = reconcile(reader, view, Options(grace_s=0, progress=kill), folder)
     assert (report.verdict, report.counts) == (Verdict.UNKNOWN, counts())
