@@ -160,7 +160,8 @@ def differences(bench: Exchange) -> None:
         done = 0
         for wanted in (0, 10, 1000, 100_000):
             more = min(wanted, bench.rows // 2)
-            inject.mismatch(*(key_of(2 * number) | {"avail": -1} for number in range(done, more)))
+            if more > done:
+                inject.mismatch(*(key_of(2 * number) | {"avail": -1} for number in range(done, more)))
             done = more
             _difference_row(bench, done, "MISMATCH")
         load(bench.session, _scratch(bench), bench.rows, more=1)
