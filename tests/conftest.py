@@ -100,9 +100,8 @@ def _end_what_is_left() -> None:
 def new_node(home: Path, address: str = "127.0.0.1", **settings: Any) -> Node:
     """A node on free ports that is killed at the end of the session, if not before; not started."""
     cql, storage, admin = free_ports(3, address)
-    config = NodeConfig(
-        home=home, address=address, cql_port=cql, storage_port=storage, admin_port=admin, **settings
-    )
+    ports = {"cql_port": cql, "storage_port": storage, "admin_port": admin}
+    config = NodeConfig(**{"home": home, "address": address, **ports, **settings})
     node = Node(config)
     _nodes.append(node)
     return node
