@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -47,6 +48,10 @@ def ring(
     second.start()
     profile = profile_of(first, limits=Limits(request_timeout_s=10.0))
     session = connect(profile)
+    deadline = time.monotonic() + 60
+    while len(session.cluster.metadata.all_hosts()) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
     fill(session)
     close(session)
     yield [first, second], profile
