@@ -1,4 +1,4 @@
-"""Bases and views of any shape, and both comparisons of them without a pause."""
+"""Bases and views of any shape, and the comparison of them without a pause."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from cassandra.cluster import Session
 
 from balancebook.reconcile.engine import Report, reconcile
 from balancebook.reconcile.kinds import Kind
-from balancebook.reconcile.naive import read_and_compare
 from balancebook.reconcile.options import Options
-from balancebook.reconcile.report import ComparisonReport
 from balancebook.store.reader import Reader
 from balancebook.store.schema import View, read_view
 
@@ -60,10 +58,6 @@ def there(reader: Reader, keyspace: str, name: str = VIEW) -> View:
 
 def compared(reader: Reader, view: View, **options: Any) -> Report:
     return reconcile(reader, view, Options(**{"grace_s": 0, "sleep": lambda _: None, **options}))
-
-
-def naively(reader: Reader, view: View) -> ComparisonReport:
-    return read_and_compare(reader, view, grace_s=0, sleep=lambda _: None)
 
 
 def counts(**kinds: int) -> dict[Kind, int]:

@@ -24,7 +24,8 @@ from balancebook.demo.schema import LEDGER, VIEW, create_schema
 from balancebook.demo.services import write_server_state
 from balancebook.errors import UsageError
 from balancebook.reconcile.document import Reconciliation
-from balancebook.reconcile.naive import read_and_compare
+from balancebook.reconcile.engine import reconcile
+from balancebook.reconcile.options import Options
 from balancebook.reconcile.run import Request, run
 from balancebook.settings import Profile, retarget
 from balancebook.store.admin import Admin
@@ -341,7 +342,7 @@ def test_a_server_paused_in_mid_scan_and_one_started_anew(
             command.inject("paused", at, env=env)
 
     with open_reader(at) as reader:
-        report = read_and_compare(reader, the_view(reader, at), grace_s=0, progress=pause)
+        report = reconcile(reader, the_view(reader, at), Options(grace_s=0, progress=pause))
     assert (report.verdict, bool(report.unknown_ranges)) == (Verdict.UNKNOWN, True)
     assert own_node.paused
     command.undo(at, env=env)
@@ -351,7 +352,7 @@ def test_a_server_paused_in_mid_scan_and_one_started_anew(
     restart(own_node, tmp_path)
     command.undo(at, env=env)
     with open_reader(at) as reader:
-        assert read_and_compare(reader, the_view(reader, at), grace_s=0).verdict is Verdict.PASS
+        assert reconcile(reader, the_view(reader, at), Options(grace_s=0)).verdict is Verdict.PASS
 
     command.inject("lost_tombstone", at, options={"rows": 3}, env=env)
     restart(own_node, tmp_path)

@@ -1,6 +1,7 @@
 """Some partitions compared exactly: the faults of those asked for are found, those of all others are not."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,14 @@ from balancebook.demo.schema import create_schema
 from balancebook.progress import Step
 from balancebook.reconcile import partitions, slices
 from balancebook.reconcile.keys_file import read_keys
-from balancebook.reconcile.naive import read_and_compare
 from balancebook.reconcile.partitions import PartitionsReport, compare_partitions
 from balancebook.settings import Profile
 from balancebook.store.connect import close, connect
+from balancebook.store.pace import Pace
 from balancebook.store.reader import Reader, open_reader
 from balancebook.store.schema import read_table, read_view
 from balancebook.verdict import Verdict
+from oracle import read_and_compare
 
 VIEW, BASE = "user_balances_by_user", "balance_ledger"
 # A base whose view is by a column that is no key, the owner; and one whose view shares but the kind with it.
@@ -227,7 +229,7 @@ def test_all_partitions_together_are_what_the_plain_comparison_finds(
 ) -> None:
     the_view = read_view(reader, place, view)
     assert the_view
-    plain = read_and_compare(reader, the_view, grace_s=0, sleep=lambda _: None)
+    plain = read_and_compare(reader, the_view)
     report = compare(all_asked, view)
     assert (report.samples, report.counts) == (plain.samples, plain.counts)
     assert (report.rows_base, report.rows_view) == (plain.rows_base, plain.rows_view)
@@ -308,3 +310,12 @@ def test_a_server_that_dies_leaves_partitions_unknown(
         assert report.unread[-1][0] == (20,)
         assert "not tried, since 2 reads in a row had no answer" in report.unread[-1][1]
         assert "of 20 partitions could not be read (user_id=" in report.message
+
+
+@pytest.mark.parametrize(("view", "asked"), [(VIEW, "user_id\n1\n2\n3\n4\n"), ("owned_by", "owner\nx\ny\n")])
+def test_a_rate_holds(compare: Compare, view: str, asked: str) -> None:
+    began = time.monotonic()
+    report = compare(asked, view, pace=Pace(rate=20))
+    seconds = time.monotonic() - began
+    assert found(report) == found(compare(asked, view))
+    assert (report.rows_base + report.rows_view) / seconds < 1.2 * 20

@@ -25,12 +25,12 @@ from balancebook.demo.faults.inject import Statement, delete, insert, update
 from balancebook.demo.faults.target import Prepared
 from balancebook.demo.node import Node
 from balancebook.reconcile.kinds import Kind
-from balancebook.reconcile.naive import read_and_compare
 from balancebook.reconcile.run import Request, run
 from balancebook.settings import Profile, retarget
 from balancebook.store.reader import Reader, open_reader
 from balancebook.store.schema import View, read_view
 from balancebook.verdict import Verdict
+from reconciling import compared
 
 HOUR_US = 3_600_000_000
 NOW_US = time.time_ns() // 1000 - 2 * HOUR_US
@@ -246,7 +246,7 @@ def test_the_comparison_says_what_plain_selects_say(
                 if faults:
                     injector.import_cells(table, [made.fault(in_base=in_base) for _ in range(faults)])
         expected = oracle(session, place, schema)
-        report = read_and_compare(reader, the_view(reader, place, schema), grace_s=0, sleep=lambda _: None)
+        report = compared(reader, the_view(reader, place, schema))
         said = {kind: {repr(each.key) for each in report.samples if each.kind is kind} for kind in expected}
         assert said == expected
         assert {kind: report.counts[kind] for kind in expected} == {k: len(v) for k, v in expected.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -26,6 +27,7 @@ from balancebook.reconcile.sampled import quick, sampled
 from balancebook.reconcile.sampled_report import SampledReport
 from balancebook.settings import Profile
 from balancebook.store.connect import close, connect
+from balancebook.store.pace import Pace
 from balancebook.store.reader import Reader, open_reader
 from balancebook.store.schema import Table, View, read_table, read_view
 from balancebook.verdict import Verdict
@@ -199,6 +201,24 @@ def test_keys_of_every_kind_are_looked_up(
     session.execute(f"DROP MATERIALIZED VIEW {keyspace}.v")
     dropped = definition(reader, view)
     assert (dropped.verdict, dropped.reasons) == (Verdict.FAIL, ("there is no such view any more",))
+
+
+def test_a_rate_holds_for_what_is_drawn_and_what_is_looked_up(reader: Reader, clean: str) -> None:
+    view, rate = there(reader, clean), 2000
+    began = time.monotonic()
+    report = drawn(reader, view, ranges=24, pace=Pace(rate=rate))
+    # Each row drawn is looked up on the other side.
+    rows = 2 * (report.base.rows + report.view.rows)
+    assert (report.verdict, rows > 2000) == (Verdict.PASS, True)
+    assert rows / (time.monotonic() - began) < 1.2 * rate
+
+
+@pytest.mark.usefixtures("fine")
+def test_a_time_box_holds_at_the_slowest_rate(reader: Reader, clean: str) -> None:
+    report = drawn(reader, there(reader, clean), deadline_s=2, pace=Pace(rate=10))
+    assert report.seconds < 2
+    assert report.verdict in (Verdict.PASS, Verdict.UNKNOWN)
+    assert not (report.base.unknown or report.view.unknown)
 
 
 @pytest.mark.usefixtures("fine")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -245,3 +247,31 @@ def _missing_grants(admin: Profile, tmp_path: Path) -> None:
         assert "GRANT SELECT ON system.built_views" in health.note
         assert reader.rows("SELECT * FROM k.v") == []
     close(superuser)
+
+
+_INTERRUPTED = """
+import os, signal, sys, threading
+from balancebook.settings import load_profile
+from balancebook.store.connect import connect
+start = threading.Thread.start
+
+def interrupted(thread):
+    if thread.name == "event_loop":
+        os.kill(os.getpid(), signal.SIGINT)
+    start(thread)
+
+threading.Thread.start = interrupted
+try:
+    connect(load_profile())
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+def test_an_interrupt_just_when_the_driver_starts_its_thread_leaves_no_trace(
+    environment: dict[str, str],
+) -> None:
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", _INTERRUPTED], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")

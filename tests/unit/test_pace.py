@@ -10,7 +10,7 @@ import pytest
 
 from balancebook.store import pace as pacing
 from balancebook.store.errors import StoreError
-from balancebook.store.pace import CALM, CANARY_EVERY_S, FLOOR, START, Pace
+from balancebook.store.pace import CALM, CANARY_EVERY_S, FLOOR, START, NoTimeToWait, Pace
 
 LIMIT_MS = 10.0
 FINE, SLOW = 2.0, 30.0
@@ -54,6 +54,15 @@ def canaries(*times_ms: float | None, then: float | None = FINE) -> Callable[[Wo
 @pytest.mark.parametrize(("rate", "rows"), [(1000, 100), (50_000, 500), (7, 10)])
 def test_a_rate_is_kept(rate: int, rows: int) -> None:
     assert World(rate=rate).read(100, rows) == pytest.approx(100 * rate, rel=0.01, abs=rows)
+
+
+def test_what_would_take_longer_than_there_is_time_is_not_waited_for() -> None:
+    world = World(rate=100)
+    world.pace.wait(90, until=world.now + 1)
+    before = world.now
+    with pytest.raises(NoTimeToWait):
+        world.pace.wait(100, until=world.now + 0.5)
+    assert world.now - before < 0.05
 
 
 def test_idle_time_is_not_made_up_for() -> None:

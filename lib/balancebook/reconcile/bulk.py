@@ -16,12 +16,12 @@ import numpy.typing as npt
 from balancebook.reconcile.found import Batch, Listed, RawDifference, decoded_key
 from balancebook.reconcile.kinds import Kind
 from balancebook.reconcile.readback import Rereader
+from balancebook.reconcile.sides import BASE, VIEW
 from balancebook.reconcile.values import canonical
 from balancebook.sketch.rows import Words
 from balancebook.sketch.sketch import FoundRows, Items, key_lanes
 from balancebook.store.raw import RawCells
 
-BASE, VIEW = 0, 1
 GONE = "changed before it could be read again"
 NOT_READ = "the confirming scan was not complete"
 HEALED = "healed before it was confirmed"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import cast
 
-from balancebook.reconcile.bulk import BASE, GONE, VIEW, confirm_by_scan
+from balancebook.reconcile.bulk import GONE, confirm_by_scan
 from balancebook.reconcile.confirm import (
     BY_KEY_CONSISTENCY,
     SCAN_CONSISTENCY,
@@ -20,6 +20,7 @@ from balancebook.reconcile.confirm import (
 from balancebook.reconcile.found import Batch, Listed, RawDifference, decoded_key
 from balancebook.reconcile.kinds import Kind
 from balancebook.reconcile.readback import RawKey, Rereader, Row
+from balancebook.reconcile.sides import BASE, VIEW
 from balancebook.reconcile.values import Cells
 from balancebook.sketch.sketch import Items
 from balancebook.store.errors import StoreError

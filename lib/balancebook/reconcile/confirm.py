@@ -79,24 +79,3 @@ def _observe(reader: Reader, sides: Sides, key: Cells) -> Seen | StoreError:
         return base.read_one(reader, key, BY_KEY_CONSISTENCY), view.read_one(reader, key, BY_KEY_CONSISTENCY)
     except StoreError as error:
         return error
-
-
-def confirm_by_scan(
-    reader: Reader,
-    sides: Sides,
-    candidates: Mapping[Cells, Seen],
-    grace_s: float,
-    sleep: Callable[[float], None],
-    budget_rows: int,
-) -> Iterator[tuple[Cells, Confirmation]]:
-    """Waits, reads both sides whole once more, and judges each candidate over both scans.
-
-    If the second scan is not complete, every candidate is UNKNOWN.
-    """
-    sleep(grace_s)
-    (base, base_scan), (view, view_scan) = (side.read(reader, budget_rows) for side in sides)
-    for key, before in candidates.items():
-        if base_scan.complete and view_scan.complete:
-            yield key, settle(before, (base.get(key), view.get(key)))
-        else:
-            yield key, Confirmation(Kind.UNKNOWN, before, "the confirming scan was not complete")

@@ -21,6 +21,7 @@ from balancebook.sketch.layout import RowLayout
 from balancebook.store.dialects import dialect_of
 from balancebook.store.errors import StoreError
 from balancebook.store.names import quote
+from balancebook.store.pace import NoTimeToWait, Pace, waiting
 from balancebook.store.ranges import MAY_PASS
 from balancebook.store.raw import RawCells, raw_pages
 from balancebook.store.reader import Reader
@@ -59,9 +60,15 @@ class Draws:
     passed over."""
 
     def __init__(
-        self, reader: Reader, sides: tuple[Side, Side], layout: RowLayout, types: Sequence[Any]
+        self,
+        reader: Reader,
+        sides: tuple[Side, Side],
+        layout: RowLayout,
+        types: Sequence[Any],
+        pace: Pace | None = None,
     ) -> None:
         self._reader, self._sides, self._layout, self._types = reader, sides, layout, types
+        self._pace = pace
         self._suffix = dialect_of(reader.server, reader.profile).scan_suffix
         self._lock = threading.Lock()
         self._failures = 0
@@ -82,7 +89,7 @@ class Draws:
             return [drawn for drawn, _ in found if drawn.unread], False
         owners = {self._raw(row): (drawn, row) for drawn, rows in found for row in rows}
         try:
-            for answer in Lookup(self._reader, self._sides[1 - side]).rows(owners, until):
+            for answer in Lookup(self._reader, self._sides[1 - side], self._pace).rows(owners, until):
                 if answer.unread == GONE:
                     self._failures = MOST_FAILURES
                 self._judge(side, answer, owners)
@@ -103,11 +110,13 @@ class Draws:
         cql = f"SELECT {selected} FROM {table.cql_name}{limited}{self._suffix}"
         rows: list[RawCells] = []
         try:
-            for page in raw_pages(self._reader, cql, params):
+            for page in raw_pages(self._reader, cql, params, wait=waiting(self._pace, until)):
                 rows += page.cells()
         except StoreError as error:
             if error.kind not in MAY_PASS:
                 raise
+            if isinstance(error, NoTimeToWait):
+                return None
             self._failed(error)
             return Drawn(tokens, unread=str(error)), []
         with self._lock:

@@ -1,7 +1,7 @@
 """Comparing a view with its base at the speed of reading them, in memory that grows with the differences alone.
 
 Both sides are folded, as raw bytes, into one sketch, the base added and the view taken away. Equal rows cancel; what is
-left is peeled, and each row so named is read again and judged as the naive comparison judges it (reconcile.confirm). A
+left is peeled, and each row so named is read again and judged over two reads (reconcile.confirm). A
 sketch too small for what differs says so, and about how much differs: then it grows, and past a bound the rows are
 compared bucket by bucket, a pass over both sides for each.
 """
@@ -9,23 +9,24 @@ compared bucket by bucket, a pass over both sides for each.
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 from balancebook.reconcile import candidates as by_key
 from balancebook.reconcile.candidates import Confirming
 from balancebook.reconcile.confirm import BY_KEY_CONSISTENCY, SCAN_CONSISTENCY
-from balancebook.reconcile.fold import BASE, VIEW, Bucket, Counts, Folder, Job, ThreadFolder
+from balancebook.reconcile.fold import Bucket, Counts, Folder, Job, ThreadFolder
 from balancebook.reconcile.found import Batch
 from balancebook.reconcile.one_sided import OneSided
 from balancebook.reconcile.options import FOREVER, Cutoff, Options, layout_of
 from balancebook.reconcile.readback import Rereader
 from balancebook.reconcile.report import ComparisonReport
-from balancebook.reconcile.sides import base_side, types_of, view_side
+from balancebook.reconcile.sides import BASE, VIEW, base_side, types_of, view_side
 from balancebook.reconcile.spool import Spool
 from balancebook.reconcile.state import Keeper, Pass, State, digest_of, tally_of
 from balancebook.sketch.layout import RowLayout
 from balancebook.sketch.sketch import Items, KeyWidthError, Sketch
-from balancebook.store.ranges import RangeTask, ScanReport, tasks_by_turns
+from balancebook.store.errors import StoreError
+from balancebook.store.ranges import MAY_PASS, RangeTask, ScanReport, tasks_by_turns
 from balancebook.store.reader import Reader
 from balancebook.store.schema import View, read_table, read_view
 from balancebook.verdict import Json
@@ -75,7 +76,7 @@ def reconcile(reader: Reader, view: View, options: Options, folder: Folder | Non
 
 
 class Engine:
-    """One comparison. Kinds, counts and samples are those of naive.read_and_compare.
+    """One comparison, row by row and cell by cell.
 
     `folder` reads and folds, by default threads of this process. To make one reads the schema alone; it raises
     BalancebookError for a view that cannot be compared, or a cut-off that is no number in the view, UsageError for a
@@ -102,7 +103,7 @@ class Engine:
         self._find()
         self._require_same_schema()
         base, view = self._state.counts
-        plain = ComparisonReport(
+        return Report(
             rows_base=base.rows + base.newer,
             rows_view=view.rows + view.newer,
             counts=self._tally.all_counts(),
@@ -116,9 +117,6 @@ class Engine:
             ranges_total=self._last.ranges_total,
             ranges_done=self._last.ranges_done,
             confirmed_at=self._confirmed_at,
-        )
-        return Report(
-            **{each.name: getattr(plain, each.name) for each in fields(plain)},
             passes=self._state.passes,
             newer=(base.newer, view.newer),
             seed=self._state.seed,
@@ -264,10 +262,16 @@ class Engine:
         if self._reasons:
             return
         view, base = self._view, self._sides[BASE].table
-        now = (
-            read_view(self._reader, view.keyspace, view.name),
-            read_table(self._reader, base.keyspace, base.name),
-        )
+        try:
+            now = (
+                read_view(self._reader, view.keyspace, view.name),
+                read_table(self._reader, base.keyspace, base.name),
+            )
+        except StoreError as error:
+            if error.kind not in MAY_PASS:
+                raise
+            self._reasons.append(f"whether {view.cql_name} was altered meanwhile could not be read: {error}")
+            return
         if now != (view, base):
             self._reasons.append(f"{view.cql_name} or its base was altered while it was read")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
-from balancebook.reconcile.sides import Side
+from balancebook.reconcile.sides import BASE, VIEW, Side
 from balancebook.sketch.layout import RowLayout
 from balancebook.sketch.sketch import PageError, Sketch
 from balancebook.store.errors import StoreError
@@ -16,8 +16,6 @@ from balancebook.store.ranges import IN_FLIGHT, PAGE_SIZE, Progress, RangeTask, 
 from balancebook.store.raw import RawPage
 from balancebook.store.raw_scan import raw_scan
 from balancebook.store.reader import Reader
-
-BASE, VIEW = 0, 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from balancebook.progress import Step
 from balancebook.reconcile.keys_file import Keys
 from balancebook.reconcile.sides import Rows, Side
 from balancebook.reconcile.values import Cells
+from balancebook.store.pace import Pace
 from balancebook.store.ranges import ScanReport
 from balancebook.store.reader import Reader
 from balancebook.store.scan import scan
@@ -58,6 +59,7 @@ class Grouping:
     other: Side
     budget_rows: int
     tell: Callable[[Step], None]
+    pace: Pace | None = None
     scan: ScanReport | None = None
     how: str = "no table was scanned"
 
@@ -114,6 +116,7 @@ class Grouping:
             budget_rows=self.budget_rows,
             distinct=distinct,
             progress=lambda at: self.tell(Step(at.ranges_done, at.ranges_total, at.rows, note=note)),
+            pace=self.pace,
         )
         self.scan = pages.report
         for page in pages:

@@ -11,6 +11,7 @@ from balancebook.reconcile.readback import RawKey
 from balancebook.reconcile.sides import Side
 from balancebook.store.errors import StoreError
 from balancebook.store.names import quote
+from balancebook.store.pace import NoTimeToWait, Pace, waiting
 from balancebook.store.ranges import MAY_PASS
 from balancebook.store.raw import RawCells, RawPage, raw_pages
 from balancebook.store.reader import Reader
@@ -43,31 +44,36 @@ class Lookup:
 
     reader: Reader
     side: Side
+    pace: Pace | None = None
 
     def rows(self, keys: Iterable[RawKey], until: float) -> Iterator[Answer]:
         """The answers to all keys, each key in one. What may pass makes it unread; anything else raises StoreError.
 
         Raises OutOfTime if not all could be asked before `until`, by time.monotonic().
         """
-        failures = 0
-        waiting: deque[tuple[Sequence[RawKey], Iterator[RawPage]]] = deque()
+        failures, wait = 0, waiting(self.pace, until)
+        under_way: deque[tuple[Sequence[RawKey], Iterator[RawPage]]] = deque()
         statements = deque(self._statements(keys))
-        while statements or waiting:
-            while statements and len(waiting) < _IN_FLIGHT and failures < MOST_FAILURES:
+        while statements or under_way:
+            while statements and len(under_way) < _IN_FLIGHT and failures < MOST_FAILURES:
                 if time.monotonic() >= until:
                     raise OutOfTime
                 asked, cql, cells = statements.popleft()
                 try:
-                    waiting.append((asked, raw_pages(self.reader, cql, cells, serialized=True)))
+                    under_way.append((asked, raw_pages(self.reader, cql, cells, serialized=True, wait=wait)))
+                except NoTimeToWait as error:
+                    raise OutOfTime from error
                 except StoreError as error:
                     failures = MOST_FAILURES
                     yield _unread(asked, error)
-            if not waiting:
+            if not under_way:
                 yield from (Answer(asked, (), GONE) for asked, *_ in statements)
                 return
-            asked, pages = waiting.popleft()
+            asked, pages = under_way.popleft()
             try:
                 found = [row for page in pages for row in page.cells() if self._derives(row)]
+            except NoTimeToWait as error:
+                raise OutOfTime from error
             except StoreError as error:
                 failures += error.kind != "unavailable"
                 yield _unread(asked, error)

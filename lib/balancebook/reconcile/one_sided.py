@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from balancebook.reconcile.found import RawDifference, Tally
 from balancebook.reconcile.kinds import Kind
 from balancebook.reconcile.readback import Rereader
+from balancebook.reconcile.sides import BASE, VIEW
 from balancebook.sketch.sketch import Items, Sketch, Wanted
 from balancebook.store.raw import RawCells
-
-BASE, VIEW = 0, 1
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from balancebook.progress import Step
 from balancebook.reconcile.confirm import SCAN_CONSISTENCY, Seen, Sides, confirm_by_key, kind_of
@@ -19,6 +19,7 @@ from balancebook.reconcile.sides import Side, base_side, view_side
 from balancebook.reconcile.slices import Slice, SliceReader
 from balancebook.reconcile.values import Cells, to_json
 from balancebook.store.errors import StoreError
+from balancebook.store.pace import Pace
 from balancebook.store.ranges import MAY_PASS, ScanReport
 from balancebook.store.reader import Reader
 from balancebook.store.schema import View
@@ -90,6 +91,7 @@ def compare_partitions(  # noqa: PLR0913 (keywords with defaults, each of them u
     samples: int = 1000,
     sleep: Callable[[float], None] = time.sleep,
     progress: Callable[[Step], None] | None = None,
+    pace: Pace | None = None,
 ) -> PartitionsReport:
     """Compares all rows of the partitions asked for, on both sides, and confirms each difference by two reads of both
     sides at LOCAL_QUORUM, `grace_s` seconds apart.
@@ -97,7 +99,8 @@ def compare_partitions(  # noqa: PLR0913 (keywords with defaults, each of them u
     The other side's rows are read by their partitions, if the columns of `keys` hold its partition key; else, if they
     hold part of it, its partition keys are listed and the matching ones read; else it is scanned whole, once. To scan
     and list `budget_rows` applies. After one that is not complete, rows that it did not show are looked up by their
-    key: what then differs is a fact, and if nothing does the verdict is unknown.
+    key: what then differs is a fact, and if nothing does the verdict is unknown. All but the confirming reads wait for
+    the `pace`.
 
     Memory: a group of partitions that belong together (those of one user, say) is compared at a time, the other side's
     rows held as Python objects (measured: 0.5 KB a row), the asked side's not; after a scan, its rows of all partitions
@@ -105,9 +108,8 @@ def compare_partitions(  # noqa: PLR0913 (keywords with defaults, each of them u
     IS NOT NULL.
     """
     sides = base_side(reader, view), view_side(view)
-    return _Comparison(reader, sides, keys, grace_s, budget_rows or _NO_BUDGET, sleep, progress).report(
-        samples
-    )
+    comparison = _Comparison(reader, sides, keys, grace_s, budget_rows or _NO_BUDGET, sleep, progress, pace)
+    return comparison.report(samples)
 
 
 @dataclass
@@ -119,12 +121,15 @@ class _Comparison:
     budget_rows: int
     sleep: Callable[[float], None]
     progress: Callable[[Step], None] | None
+    pace: Pace | None
 
     def __post_init__(self) -> None:
         base, view = self.sides
         self._asked_side, self._other_side = (view, base) if self.keys.side == "view" else (base, view)
         self._asked = Asked(self.keys, view.key)
-        self._grouping = Grouping(self.reader, self._asked, self._other_side, self.budget_rows, self._tell)
+        self._grouping = Grouping(
+            self.reader, self._asked, self._other_side, self.budget_rows, self._tell, self.pace
+        )
         # Of those compared, by side.
         self._rows = {id(base): 0, id(view): 0}
         self._read = {id(base): 0, id(view): 0}
@@ -132,25 +137,23 @@ class _Comparison:
         self._unread: dict[int, str] = {}
 
     def report(self, samples: int) -> PartitionsReport:
-        found = summed_up(self._differences(self._grouping.find()), 0, 0, samples)
+        counts, worst = summed_up(self._differences(self._grouping.find()), samples)
         base, view = self.sides
         partitions, scanned = self.keys.partitions, self._grouping.scan or ScanReport(0)
         reasons = self._reasons()
-        known = {each.name: getattr(found, each.name) for each in fields(ComparisonReport)}
         return PartitionsReport(
-            **known
-            | {
-                "rows_base": self._rows[id(base)],
-                "rows_view": self._rows[id(view)],
-                "key_columns": view.key,
-                "value_columns": view.values,
-                "complete": not reasons,
-                "reasons": tuple(reasons),
-                "truncated": scanned.truncated,
-                "unknown_ranges": tuple(scanned.unknown_ranges),
-                "ranges_total": scanned.ranges_total,
-                "ranges_done": scanned.ranges_done,
-            },
+            rows_base=self._rows[id(base)],
+            rows_view=self._rows[id(view)],
+            counts=counts,
+            samples=worst,
+            key_columns=view.key,
+            value_columns=view.values,
+            complete=not reasons,
+            reasons=tuple(reasons),
+            truncated=scanned.truncated,
+            unknown_ranges=tuple(scanned.unknown_ranges),
+            ranges_total=scanned.ranges_total,
+            ranges_done=scanned.ranges_done,
             keys_of=self.keys.side,
             partition_columns=self.keys.columns,
             asked=len(partitions),
@@ -180,7 +183,7 @@ class _Comparison:
 
     def _compared(self, groups: Sequence[Group]) -> Iterator[dict[Cells, Seen]]:
         """The candidates of each group."""
-        reads = SliceReader(self.reader, SCAN_CONSISTENCY).in_turn(
+        reads = SliceReader(self.reader, SCAN_CONSISTENCY, self.pace).in_turn(
             wanted for group in groups for wanted in self._slices(group)
         )
         total, done = sum(len(group.others) + len(group.asked) for group in groups), 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from balancebook.reconcile.confirm import BY_KEY_CONSISTENCY
@@ -102,9 +102,10 @@ def _named(columns: tuple[str, ...], cells: Cells | None) -> dict[str, Json] | N
     return None if cells is None else {name: to_json(cell) for name, cell in zip(columns, cells, strict=True)}
 
 
-def summed_up(differences: Iterator[Difference], base: int, view: int, samples: int) -> ComparisonReport:
-    """The report of differences that come one by one: exact counts, the worst `samples` of them; base and view are
-    the numbers of rows."""
+def summed_up(
+    differences: Iterable[Difference], samples: int
+) -> tuple[dict[Kind, int], tuple[Difference, ...]]:
+    """Of differences that come one by one: exact counts, and the worst `samples` of them, worst first."""
     counts: Counter[Kind] = Counter(dict.fromkeys(Kind, 0))
 
     def counted() -> Iterator[Difference]:
@@ -114,4 +115,4 @@ def summed_up(differences: Iterator[Difference], base: int, view: int, samples: 
 
     # At least one, since nsmallest does not look at what it is not asked for, and all are to be counted.
     worst = heapq.nsmallest(max(samples, 1), counted(), key=lambda d: (SEVERITY[d.kind], order_key(d.key)))
-    return ComparisonReport(base, view, dict(counts), tuple(worst[:samples]))
+    return dict(counts), tuple(worst[:samples])

@@ -115,23 +115,33 @@ class _Run:
         )
 
     def _compared(self) -> tuple[str, ComparisonReport]:
+        if self.request.depth == "definition" and not self.request.keys:
+            return "definition", definition(self.reader, self.view)
+        with ExitStack() as opened:
+            pace = pace_of(self.reader, self.view, self.request.rate, paced=self._paced)
+            if pace:
+                opened.enter_context(pace)
+            found = self._read(pace)
+        if pace:
+            self._tell_of(pace.report())
+        return found
+
+    def _read(self, pace: Pace | None) -> tuple[str, ComparisonReport]:
         request = self.request
         if request.keys:
-            return "keys", self._keys(request.keys)
-        if request.depth == "definition":
-            return "definition", definition(self.reader, self.view)
+            return "keys", self._keys(request.keys, pace)
         cutoff = self._cutoff()
         if request.depth == "sampled" or request.within_s is not None:
-            return "sampled", self._sampled(cutoff)
+            return "sampled", self._sampled(cutoff, pace)
         base = base_side(self.reader, self.view).table
         costs = [estimate(self.reader, table) for table in (base, self.view)]
         rows = max(cost.rows or 0 for cost in costs)
         if rows > request.budget_rows:
             self.telling.told(f"beyond the budget of {request.budget_rows:,} rows a side: only sampled")
-            return "sampled", self._sampled(cutoff)
-        return "full", self._full(costs, rows, cutoff)
+            return "sampled", self._sampled(cutoff, pace)
+        return "full", self._full(costs, rows, cutoff, pace)
 
-    def _keys(self, path: Path) -> ComparisonReport:
+    def _keys(self, path: Path, pace: Pace | None) -> ComparisonReport:
         base = read_table(self.reader, self.view.keyspace, self.view.base_name)
         if base is None:
             raise BalancebookError(f"The base {self.view.base_name} does not exist.", "Run it again.")
@@ -144,9 +154,10 @@ class _Run:
             samples=self.request.samples,
             sleep=self.sleep,
             progress=self.telling.step,
+            pace=pace,
         )
 
-    def _sampled(self, cutoff: Cutoff | None) -> ComparisonReport:
+    def _sampled(self, cutoff: Cutoff | None, pace: Pace | None) -> ComparisonReport:
         return sampled(
             self.reader,
             self.view,
@@ -155,27 +166,24 @@ class _Run:
             cutoff=cutoff,
             samples=self.request.samples,
             sleep=self.sleep,
+            pace=pace,
         )
 
-    def _full(self, costs: list[Cost], rows: int, cutoff: Cutoff | None) -> Report:
+    def _full(self, costs: list[Cost], rows: int, cutoff: Cutoff | None, pace: Pace | None) -> Report:
         request = self.request
         ranges = max(RANGES, min(_MOST_RANGES, rows // _ROWS_A_RANGE))
         resumed = request.state is not None and request.state.exists()
         with ExitStack() as opened:
-            pace = pace_of(self.reader, self.view, request.rate, paced=self._paced)
-            if pace:
-                opened.enter_context(pace)
             folder = self._folder(opened, pace)
             engine = Engine(self.reader, self.view, self._options(ranges, cutoff, pace), folder)
             # Whatever was asked can be done: now there is something to tell.
             if all(cost.rows for cost in costs):
                 self.telling.told(_cost_in_words(costs, request.rate))
             if rows >= _WORTH_A_GLANCE and not resumed:
-                self.telling.told(quick(self.reader, self.view, ranges=_GLANCED, cutoff=cutoff).message)
-            report = engine.report()
-        if pace:
-            self._tell_of(pace.report())
-        return report
+                self.telling.told(
+                    quick(self.reader, self.view, ranges=_GLANCED, cutoff=cutoff, pace=pace).message
+                )
+            return engine.report()
 
     def _options(self, ranges: int, cutoff: Cutoff | None, pace: Pace | None) -> Options:
         request = self.request

@@ -10,7 +10,7 @@ import math
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from balancebook.errors import UsageError
@@ -18,12 +18,13 @@ from balancebook.reconcile.confirm import Seen
 from balancebook.reconcile.kinds import Kind
 from balancebook.reconcile.options import Cutoff, layout_of
 from balancebook.reconcile.readback import Rereader
-from balancebook.reconcile.report import ComparisonReport, Difference, summed_up
+from balancebook.reconcile.report import Difference, summed_up
 from balancebook.reconcile.sampled_report import SampledReport, side_sample, why_incomplete
 from balancebook.reconcile.sampler import Progress, Sampler
 from balancebook.reconcile.settling import Settling
-from balancebook.reconcile.sides import base_side, types_of, view_side
+from balancebook.reconcile.sides import VIEW, base_side, types_of, view_side
 from balancebook.reconcile.values import Cells
+from balancebook.store.pace import Pace
 from balancebook.store.raw import decode
 from balancebook.store.reader import Reader
 from balancebook.store.schema import View
@@ -47,11 +48,13 @@ def sampled(  # noqa: PLR0913 (keywords with defaults, each of them used)
     seed: int | None = None,
     sleep: Callable[[float], None] = time.sleep,
     progress: Progress | None = None,
+    pace: Pace | None = None,
 ) -> SampledReport:
     """Compares `ranges` ranges a side, drawn at random; or as many as `deadline_s` seconds allow, whatever `ranges`.
 
     Ranges hold about 32 rows; they are read at LOCAL_ONE, and what looks wrong is confirmed by two reads of both sides
-    at LOCAL_QUORUM `grace_s` seconds apart, in at most 1,000 rows, of as many ranges as can be. `deadline_s` holds for
+    at LOCAL_QUORUM `grace_s` seconds apart, in at most 1,000 rows, of as many ranges as can be. Drawing, and what is
+    looked up for it, waits for the `pace`. `deadline_s` holds for
     everything, the grace included, and is overrun by one request timeout at the most. `seed` gives the same ranges
     again while the grid is the same. Raises StoreError for what no retry mends and if the schema cannot be read;
     BalancebookError for a view or a cut-off that cannot be compared; UsageError for a deadline within the grace.
@@ -61,7 +64,7 @@ def sampled(  # noqa: PLR0913 (keywords with defaults, each of them used)
     sides = base_side(reader, view), view_side(view)
     layout, types = layout_of(sides, cutoff), types_of(reader, sides)
     seed = secrets.randbits(64) if seed is None else seed
-    sampler = Sampler(reader, sides, layout, types, seed)
+    sampler = Sampler(reader, sides, layout, types, seed, pace)
     sampler.draw(ranges if deadline_s is None else None, drawing_ends, progress)
     suspects = sampler.suspects()
     settling = Settling(Rereader(reader, sides, layout, types, seed), grace_s, sleep, sampler.gone)
@@ -71,20 +74,20 @@ def sampled(  # noqa: PLR0913 (keywords with defaults, each of them used)
         for key, found in settled.items()
     )
     base, of_view = (side_sample(side, settled) for side in sampler.sides)
-    found = summed_up(differences, base.rows, of_view.rows, samples)
+    counts, worst = summed_up(differences, samples)
     reasons = (*why_incomplete(base), *why_incomplete(of_view))
-    first = {field.name: getattr(found, field.name) for field in fields(ComparisonReport)}
     return SampledReport(
-        **first
-        | {
-            "key_columns": sides[1].key,
-            "value_columns": sides[1].values,
-            "complete": not reasons,
-            "reasons": reasons,
-            "unknown_ranges": tuple(merge_ranges([*base.unknown, *of_view.unknown])),
-            "ranges_total": base.drawn + of_view.drawn,
-            "ranges_done": base.read + of_view.read,
-        },
+        rows_base=base.rows,
+        rows_view=of_view.rows,
+        counts=counts,
+        samples=worst,
+        key_columns=sides[VIEW].key,
+        value_columns=sides[VIEW].values,
+        complete=not reasons,
+        reasons=reasons,
+        unknown_ranges=tuple(merge_ranges([*base.unknown, *of_view.unknown])),
+        ranges_total=base.drawn + of_view.drawn,
+        ranges_done=base.read + of_view.read,
         base=base,
         view=of_view,
         seed=seed,
@@ -119,7 +122,13 @@ class Glance:
 
 
 def quick(
-    reader: Reader, view: View, *, ranges: int = 64, cutoff: Cutoff | None = None, seed: int | None = None
+    reader: Reader,
+    view: View,
+    *,
+    ranges: int = 64,
+    cutoff: Cutoff | None = None,
+    seed: int | None = None,
+    pace: Pace | None = None,
 ) -> Glance:
     """What `ranges` ranges a side look like at LOCAL_ONE, without confirming anything: before a whole comparison.
 
@@ -129,7 +138,7 @@ def quick(
     sides = base_side(reader, view), view_side(view)
     seed = secrets.randbits(64) if seed is None else seed
     layout, types = layout_of(sides, cutoff), types_of(reader, sides)
-    sampler = Sampler(reader, sides, layout, types, seed)
+    sampler = Sampler(reader, sides, layout, types, seed, pace)
     sampler.draw(ranges, math.inf)
     base, of_view = (side.drawn for side in sampler.sides)
     return Glance(

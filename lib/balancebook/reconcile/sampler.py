@@ -14,6 +14,7 @@ from balancebook.reconcile.grid import Grid, grid_for
 from balancebook.reconcile.sides import Side
 from balancebook.reconcile.values import Cells
 from balancebook.sketch.layout import RowLayout
+from balancebook.store.pace import Pace
 from balancebook.store.reader import Reader
 from balancebook.store.tokens import TokenRange
 
@@ -58,8 +59,9 @@ class Sampler:
         layout: RowLayout,
         types: Sequence[Any],
         seed: int,
+        pace: Pace | None = None,
     ) -> None:
-        self._draws = Draws(reader, sides, layout, types)
+        self._draws = Draws(reader, sides, layout, types, pace)
         self.sides = tuple(
             # Not for secrets: the same ranges must come again from the same seed.
             SideDraws(name, grid_for(reader, side.table), random.Random(f"{seed} {name}"))  # noqa: S311

@@ -8,13 +8,13 @@ from typing import Any
 
 from balancebook.reconcile.values import Cells, hashable_key
 from balancebook.store.errors import StoreError
-from balancebook.store.ranges import Progress, ScanReport
 from balancebook.store.reader import Reader, Row
 from balancebook.store.scan import scan
 from balancebook.store.schema import Table, View, quote, read_table
 from balancebook.store.tokens import LOWEST, range_clause
 from balancebook.store.view_filter import ViewFilter, filter_of
 
+BASE, VIEW = 0, 1
 Rows = dict[Cells, Cells]
 
 
@@ -31,21 +31,6 @@ class Side:
     values: tuple[str, ...]
     address: tuple[str, ...]
     selected: ViewFilter = field(default_factory=ViewFilter)
-
-    def read(
-        self, reader: Reader, budget_rows: int, progress: Progress | None = None
-    ) -> tuple[Rows, ScanReport]:
-        """All rows by a scan. They stand for the table only if the report is complete."""
-        pages = scan(
-            reader,
-            self.table,
-            (*self.key, *self.values),
-            budget_rows=budget_rows,
-            progress=progress,
-            where=self.selected.where,
-        )
-        rows = {key: cells for page in pages for row in page for key, cells in self.shaped(row)}
-        return rows, pages.report
 
     def read_one(self, reader: Reader, key: Cells, consistency: str) -> Cells | None:
         """The other cells of the view's row of that key, or None if this side has it not. Raises StoreError."""

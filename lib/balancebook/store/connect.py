@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 import socket
 import ssl
+from collections.abc import Callable
+from concurrent.futures import Future
+from threading import Thread
 from typing import Any
 
 from cassandra import ConsistencyLevel
@@ -58,13 +61,31 @@ def connect(profile: Profile, *, retry_policy: RetryPolicy | None = None) -> Ses
 
 
 def _session(cluster: Cluster, profile: Profile) -> Session:
-    session = cluster.connect()
+    session = _apart(cluster.connect)
     # The driver waits this long for PREPARE, and gives no public way to set it beside execution profiles.
     session._default_timeout = profile.limits.request_timeout_s
     # One host leaves nothing to choose; of several, a partition's query goes to one of its replicas.
     if len(cluster.metadata.all_hosts()) > 1:
         learn_replication(session, profile.keyspace)
     return session
+
+
+def _apart(work: Callable[[], Session]) -> Session:
+    """What `work` returns or raises, done in a thread that no signal reaches.
+
+    Ctrl-C between the driver's creating the thread of its event loop and starting it would leave it a thread that its
+    clean-up at exit cannot join.
+    """
+    done: Future[Session] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:  # noqa: BLE001  (raised again where it is waited for)
+            done.set_exception(error)
+
+    Thread(target=run, name="connecting", daemon=True).start()
+    return done.result()
 
 
 def close(session: Session) -> None:

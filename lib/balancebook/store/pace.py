@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -53,6 +54,10 @@ class PaceReport:
     canaries: int
     failed: int
     no_canary: str
+
+
+class NoTimeToWait(StoreError):
+    """The wait would have been longer than the time allowed."""
 
 
 class Pace:
@@ -120,11 +125,11 @@ class Pace:
         """How many ranges may be read at a time."""
         return min(wanted, _IN_FLIGHT)
 
-    def wait(self, rows: int) -> None:
+    def wait(self, rows: int, until: float = math.inf) -> None:
         """Wait until a further page may be asked for; `rows` were in the page just received, 0 before the first.
 
-        Raises StoreError of kind timeout when stopped, or when the canary has not been well for `patience_s` seconds:
-        what was to be read is then not read.
+        Raises StoreError of kind timeout when stopped, or when the canary has not been well for `patience_s` seconds,
+        NoTimeToWait at once if that is beyond `until`, by the clock: what was to be read is then not read.
         """
         if self._is_free(rows):
             return
@@ -142,6 +147,8 @@ class Pace:
                     self._held_back |= left > 0
             if left <= 0:
                 return
+            if now + left > until:
+                raise NoTimeToWait("timeout", "There was no time to wait for the pace.", "Allow more time.")
             self._sleep(min(left, _TICK_S))
 
     def _is_free(self, rows: int) -> bool:
@@ -271,6 +278,11 @@ def open_pace(reader: Reader, view: Table, *, rate: float | None = None) -> Pace
         return Pace(rate=rate, no_canary=str(error))
     limit_ms, free = reader.profile.limits.balance_p99_ms, 0 if rate else FREE_ROWS
     return Pace(rate=rate, canary=canary, limit_ms=limit_ms, free_rows=free)
+
+
+def waiting(pace: Pace | None, until: float = math.inf) -> Callable[[int], None] | None:
+    """The `wait` of raw_pages (see store.raw) by that pace, if there is one."""
+    return partial(pace.wait, until=until) if pace else None
 
 
 def pace_of(reader: Reader, view: Table, rate: float | None, *, paced: bool) -> Pace | None:

@@ -11,7 +11,7 @@ from typing import TypeVar
 from balancebook.store.dialects import dialect_of
 from balancebook.store.errors import StoreError
 from balancebook.store.names import quote
-from balancebook.store.pace import Pace
+from balancebook.store.pace import Pace, waiting
 from balancebook.store.ranges import IN_FLIGHT, PAGE_SIZE, Grant, Progress, RangeScan, RangeTask, ScanReport
 from balancebook.store.raw import RawPage, raw_pages
 from balancebook.store.reader import Reader
@@ -57,7 +57,7 @@ def raw_scan(  # noqa: PLR0913 (keywords with defaults, each of them used)
         clause, params = range_clause(table, task.tokens)
         where = filtered(clause, wheres[task.table] if wheres else "")
         cql = f"SELECT {selected} FROM {table.cql_name}{where}{suffix}"
-        for page in raw_pages(reader, cql, params, page_size=page_size, wait=pace.wait if pace else None):
+        for page in raw_pages(reader, cql, params, page_size=page_size, wait=waiting(pace)):
             if page.names != expected:
                 raise StoreError(
                     "protocol",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from balancebook.store.dialects import dialect_of
 from balancebook.store.errors import StoreError
 from balancebook.store.names import quote
+from balancebook.store.pace import Pace
 from balancebook.store.ranges import (
     IN_FLIGHT,
     PAGE_SIZE,
@@ -55,12 +56,13 @@ def scan(  # noqa: PLR0913  (keywords with defaults, each of them used)
     distinct: bool = False,
     progress: Progress | None = None,
     where: str = "",
+    pace: Pace | None = None,
 ) -> Scan:
     """A scan of `columns` of a whole table or view, at LOCAL_ONE; nothing is read before it is iterated over.
 
     At the most `budget_rows` rows are given; if there are more, the report says truncated. `distinct` reads each
     partition key once (columns: those of the partition key). `progress` is called with the report after every range.
-    `where`: conditions in CQL that the rows must satisfy (see store.view_filter).
+    `where`: conditions in CQL that the rows must satisfy (see store.view_filter). Every page waits for the `pace`.
     Raises StoreError at once for what no retry can mend (permission, missing table); what may pass becomes an unknown
     range in the report (see RangeScan).
     """
@@ -74,7 +76,11 @@ def scan(  # noqa: PLR0913  (keywords with defaults, each of them used)
         clause, params = range_clause(table, task.tokens)
         rows: list[Row] = []
         cql = f"SELECT {selected} FROM {table.cql_name}{filtered(clause, where)}{suffix}"
+        if pace:
+            pace.wait(0)
         for page in reader.pages(cql, params, page_size=page_size):
+            if pace:
+                pace.wait(len(page))
             allowed = grant(len(page))
             rows += page[:allowed]
             if allowed < len(page):
@@ -89,6 +95,7 @@ def scan(  # noqa: PLR0913  (keywords with defaults, each of them used)
             page_size=page_size,
             budget_rows=budget_rows,
             progress=progress,
+            pace=pace,
         )
     )
 

@@ -1,4 +1,4 @@
-"""The plain comparison as a pure function of two dictionaries, and the judgement over two reads."""
+"""How cells, keys and reads are compared; and the plain comparison, by which the tests judge the other one."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from balancebook.reconcile.confirm import Seen, settle
 from balancebook.reconcile.kinds import Kind
-from balancebook.reconcile.naive import compare
 from balancebook.reconcile.values import hashable_key, order_key, same_cells, to_json
 from balancebook.verdict import Verdict
+from oracle import compare
 
 SIDES = st.dictionaries(
     st.tuples(st.integers(0, 30), st.integers(0, 3)), st.tuples(st.integers(0, 2) | st.none()), max_size=40
