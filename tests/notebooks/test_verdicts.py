@@ -72,6 +72,8 @@ def test_a_profile_that_pins_no_definition_is_not_asked_for_one(
     (tmp_path / "balancebook.toml").write_text(
         f'[profiles.mine]\ncontact_points = ["127.0.0.1"]\nport = {trading.port}\nlocal_dc = "datacenter1"\n'
         'registry = "assets.toml"\n[profiles.mine.gateway]\nurl = "http://127.0.0.1:1"\n'
+        # Not held back by how busy this machine is: that is not what is asked.
+        "[profiles.mine.limits]\nbalance_p99_ms = 10000\n"
     )
     with exchange("fixed") as env:
         found = env | {

@@ -70,7 +70,10 @@ def wait_for(true: Callable[[], bool]) -> None:
 def sees(node: Node, other: Node, *, alive: bool) -> bool:
     """Whether a node takes the other one for alive, or for gone."""
     with node.admin() as admin:
-        bean, attribute = "org.apache.cassandra.db:type=StorageService", "LiveNodes" if alive else "UnreachableNodes"
+        bean, attribute = (
+            "org.apache.cassandra.db:type=StorageService",
+            "LiveNodes" if alive else "UnreachableNodes",
+        )
         found = admin._ask({"type": "read", "mbean": bean, "attribute": attribute}, attribute)
     return any(str(each).startswith(other.config.address) for each in found)
 
