@@ -6,6 +6,7 @@ Nothing is confirmed, so only what nobody writes to can be compared so.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from balancebook.reconcile.confirm import kind_of
 from balancebook.reconcile.kinds import Kind
@@ -37,8 +38,9 @@ def _differing(base_rows: Rows, view_rows: Rows) -> Iterator[Difference]:
 
 def read_and_compare(reader: Reader, view: View, *, samples: int = 1000) -> ComparisonReport:
     """Reads base and view whole, each row decoded by the driver."""
-    base, derived = (_rows(reader, side) for side in (base_side(reader, view), view_side(view)))
-    return compare(base, derived, samples=samples)
+    sides = base_side(reader, view), view_side(view)
+    plain = compare(*(_rows(reader, side) for side in sides), samples=samples)
+    return replace(plain, key_columns=sides[1].key, value_columns=sides[1].values)
 
 
 def _rows(reader: Reader, side: Side) -> Rows:
