@@ -97,7 +97,7 @@ def test_a_replica_that_is_behind_and_one_that_is_away(ring: tuple[list[Node], P
     wait_for(lambda: sees(first, second, alive=True) and sees(second, first, alive=True))
     with open_reader(profile) as reader:
         # Else all is asked of the node whose address was known first.
-        wait_for(lambda: all(host.is_up for host in reader.hosts()))
+        wait_for(lambda: all(host.up for host in reader.hosts()))
         report = reconcile(reader, there(reader, KEYSPACE), Options(grace_s=1))
         assert report.verdict is Verdict.PASS, report
         # Of three looks at one of two replicas all meet the good one for one row in eight: it then counts as healed.
