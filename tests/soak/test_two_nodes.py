@@ -21,6 +21,7 @@ from balancebook.reconcile.kinds import Kind
 from balancebook.reconcile.options import Options
 from balancebook.settings import Profile
 from balancebook.store.connect import close, connect
+from balancebook.store.health import view_health
 from balancebook.store.reader import open_reader
 from balancebook.verdict import Verdict
 from reconciling import BASE, VIEW, there
@@ -40,10 +41,6 @@ def ring(
     port = first.config.storage_port
     seed = f"127.0.0.2:{port}"
     profile = profile_of(first, limits=Limits(request_timeout_s=10.0))
-    # The schema comes first: the second node learns it when it joins.
-    session = connect(profile)
-    create_schema(session.execute, KEYSPACE, indexes=False)
-    session.execute(f"ALTER KEYSPACE {KEYSPACE} WITH replication = {REPLICATION}")
     second = make_node(
         tmp_path / "two",
         address="127.0.0.3",
@@ -52,9 +49,17 @@ def ring(
         cql_port=first.config.cql_port,
     )
     second.start()
+    wait_for(lambda: sees(first, second, alive=True) and sees(second, first, alive=True))
+    session = connect(profile)
     wait_for(lambda: len(session.cluster.metadata.all_hosts()) == 2)
+    create_schema(session.execute, KEYSPACE, indexes=False)
+    session.execute(f"ALTER KEYSPACE {KEYSPACE} WITH replication = {REPLICATION}")
+    wait_for(lambda: bool(session.cluster.control_connection.wait_for_schema_agreement(wait_time=5)))
     fill(session)
     close(session)
+    # Else the second one builds the view when it starts again, and nothing is missing there any more.
+    with open_reader(profile) as reader:
+        wait_for(lambda: view_health(reader, KEYSPACE, VIEW).state == "healthy")
     yield [first, second], profile
     for node in (first, second):
         node.kill()
