@@ -6,7 +6,7 @@ import os
 import shlex
 import subprocess
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -103,6 +103,14 @@ class GatewaySettings(_Model):
     max_bytes: int = Field(default=4_000_000, gt=0)
 
 
+EntryKind = Literal["deposit", "withdraw", "lock", "unlock", "trade_debit", "trade_credit", "refund"]
+
+
+def _pairs(value: object) -> object:
+    """A table as pairs, which unlike it can be hashed."""
+    return tuple(value.items()) if isinstance(value, dict) else value
+
+
 class LedgerSchema(_Model):
     """Which column of the base table plays which role; None for a role that the ledger lacks."""
 
@@ -116,6 +124,24 @@ class LedgerSchema(_Model):
     type: str | None = "event_type"
     reference: str | None = "ref_id"
     time: str | None = "created_at"
+    # (what the ledger calls it, what it is; see ledger.rules), in a profile the table [ledger.types].
+    types: Annotated[tuple[tuple[str, EntryKind], ...], BeforeValidator(_pairs)] = tuple(
+        (kind, kind) for kind in get_args(EntryKind)
+    )
+
+
+class TradesSchema(_Model):
+    """The table of settled trades in the ledger's keyspace, and its columns. Amounts are those of the ledger's entries:
+    `quantity` of the base asset, `quote_amount` of the quote asset. An entry's reference is the trade's id."""
+
+    table: str = "settled_trades"
+    id: str = "trade_id"
+    buyer: str = "buyer_id"
+    seller: str = "seller_id"
+    base_asset: str = "base_asset_id"
+    quote_asset: str = "quote_asset_id"
+    quantity: str = "quantity"
+    quote_amount: str = "quote_amount"
 
 
 class Limits(_Model):
@@ -144,6 +170,7 @@ class Profile(_Model):
     view: str = "user_balances_by_user"
     gateway: GatewaySettings
     ledger: LedgerSchema = LedgerSchema()
+    trades: TradesSchema = TradesSchema()
     registry: Registry
     view_definition: Path | None = None
     grace_s: float = Field(default=10.0, ge=0)

@@ -1,0 +1,92 @@
+"""The audit of a ledger, made once for all checks that ask of it."""
+
+from __future__ import annotations
+
+from weakref import WeakKeyDictionary
+
+from balancebook.assets import format_exact, label
+from balancebook.checks.base import SAMPLE_LIMIT, Finding, failed, passed, unknown
+from balancebook.checks.context import Context
+from balancebook.ledger.audit import Asking, AuditReport, audit
+from balancebook.ledger.breaks import Break, Problem
+from balancebook.ledger.source import open_source
+from balancebook.store.pace import pace_of
+from balancebook.store.reader import Reader
+from balancebook.verdict import Json
+
+_audits: WeakKeyDictionary[Reader, AuditReport] = WeakKeyDictionary()
+
+
+def audited(ctx: Context) -> AuditReport:
+    """The audit of the target's whole ledger, made at the first call. Raises StoreError, BalancebookError."""
+    if ctx.reader not in _audits:
+        source = open_source(ctx.reader, ctx.target.base, ctx.profile)
+        pace = pace_of(ctx.reader, ctx.view, None, paced=not ctx.profile.embedded)
+        asking = Asking(ctx.grace_s, ctx.profile.limits.max_rows, pace=pace, sleep=ctx.sleep)
+        if pace:
+            with pace:
+                _audits[ctx.reader] = audit(source, asking)
+        else:
+            _audits[ctx.reader] = audit(source, asking)
+    return _audits[ctx.reader]
+
+
+def finding(ctx: Context, code: str, well: str) -> Finding:
+    """What the audit says to the check of that code. `well`: what is so if nothing is broken."""
+    report = audited(ctx)
+    problems = [problem for problem in Problem if problem.code == code]
+    found = {problem.text.replace(" ", "_"): report.breaks.of[problem].count for problem in problems}
+    counts = {"entries": report.entries, "accounts": report.partitions} | found
+    if code == "L004":
+        counts |= {"trades": report.trades}
+    total = sum(found.values())
+    if total:
+        samples = [_sample(ctx, each) for each in _worst(report, problems)]
+        return failed(_told(ctx, report, problems, total), counts=counts, samples=samples)
+    if report.reasons:
+        return unknown(f"Not all of the ledger was read: {'; '.join(report.reasons)}.", counts=counts)
+    return passed(f"{well} ({report.entries:,} entries of {report.partitions:,} accounts).", counts=counts)
+
+
+def _told(ctx: Context, report: AuditReport, problems: list[Problem], total: int) -> str:
+    """How many of each, and the first of all."""
+    kinds = ", ".join(
+        f"{report.breaks.of[each].count:,} {each.text}" for each in problems if report.breaks.of[each].count
+    )
+    firsts = [each for each in (report.breaks.of[problem].first for problem in problems) if each]
+    first = min(firsts, key=lambda each: (each.time or 0, each.key[2] or 0), default=None)
+    begins = ""
+    if first:
+        account, asset, order = first.key
+        at = f", entry {order}" if order is not None else f", {first.what}"
+        begins = f" The first: account {account}, {label(asset, ctx.registry)}{at}."
+    return f"{total:,} breaks: {kinds}.{begins}"
+
+
+def _worst(report: AuditReport, problems: list[Problem]) -> list[Break]:
+    """The worst of each problem by turns, so that none hides another."""
+    lists = [list(report.breaks.of[problem].worst) for problem in problems]
+    turns = [each[number] for number in range(SAMPLE_LIMIT) for each in lists if number < len(each)]
+    return turns[:SAMPLE_LIMIT]
+
+
+def _sample(ctx: Context, each: Break) -> dict[str, Json]:
+    account, asset, order = each.key
+    amount = each.problem.code in ("L001", "L003", "L004") or each.what.startswith("delta")
+    return {
+        "problem": each.problem.text,
+        "account": account if isinstance(account, int) else str(account),
+        "asset": label(asset, ctx.registry),
+        "entry": order,
+        "of": each.what,
+        "expected": _shown(ctx, asset, each.expected, amount),
+        "found": _shown(ctx, asset, each.found, amount),
+    }
+
+
+def _shown(ctx: Context, asset: object, value: object, amount: bool) -> Json:
+    """An amount in whole units where the registry knows the asset; else as it is stored."""
+    known = ctx.registry.by_id(asset)
+    if amount and known and isinstance(value, int):
+        return format_exact(value, known.decimals)
+    return value if value is None or isinstance(value, int) else str(value)

@@ -1,0 +1,16 @@
+"""L006 entries_are_possible."""
+
+from __future__ import annotations
+
+from balancebook.checks.audited import finding
+from balancebook.checks.base import Finding, check
+from balancebook.checks.context import Context
+
+
+@check("L006", "entries_are_possible")
+def entries_are_possible(ctx: Context) -> Finding:
+    """Does every entry move the balances as its type does, and give back only what was locked, and once?
+
+    A deposit that takes, an unlock without a lock, a refund twice: each is money out of nothing, though it adds up.
+    """
+    return finding(ctx, "L006", "Every entry moves what its type moves")

@@ -1,0 +1,184 @@
+"""What an audit finds: breaks, counted exactly by problem; of each problem the first and the worst are kept."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Hashes = npt.NDArray[np.uint64]
+Key = tuple[Any, Any, int | None]
+"""Account, asset and order; without an order for an entry that is not there."""
+KEPT = 100
+
+
+class Problem(Enum):
+    """What can be wrong: the code of the check that reports it, and how it is named."""
+
+    SUM = "L001", "does not add up"
+    OVERFLOW = "L001", "overflow"
+    MISSING = "L001", "amount missing"
+    GAP = "L002", "gap"
+    LATE = "L002", "begins late"
+    NEGATIVE = "L003", "negative"
+    LEG_LOST = "L004", "no such entry"
+    LEG_SPARE = "L004", "no such trade"
+    TIME = "L005", "time goes back"
+    SIGNS = "L006", "impossible movement"
+    TYPE = "L006", "unknown type"
+    NO_LOCK = "L006", "nothing was locked"
+    TWICE = "L006", "given back twice"
+    TOO_MUCH = "L006", "not what was locked"
+
+    @property
+    def code(self) -> str:
+        return self.value[0]
+
+    @property
+    def text(self) -> str:
+        return self.value[1]
+
+
+PROBLEMS = tuple(Problem)
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """One entry that is not explained. What was expected of `what`, and what is there (None: nothing, or null).
+
+    identity: equal in two audits if they see the same. size: how bad it is, for the order of breaks of one problem.
+    """
+
+    problem: Problem
+    key: Key
+    what: str
+    expected: Any
+    found: Any
+    time: int | None
+    size: float
+    identity: int
+
+
+@dataclass
+class Findings:
+    """The breaks of one problem: which (by their identities), the worst of them, the first by time or else order."""
+
+    identities: list[Hashes] = field(default_factory=list)
+    worst: list[Break] = field(default_factory=list)
+    first: Break | None = None
+
+    @property
+    def count(self) -> int:
+        return sum(len(each) for each in self.identities)
+
+    def add(self, identities: Hashes, some: Sequence[Break]) -> None:
+        """Breaks; `some` are at least the KEPT worst of them and the first."""
+        self.identities.append(identities)
+        self.worst = heapq.nsmallest(KEPT, [*self.worst, *some], key=_worst_first)
+        candidates = [*some, *([self.first] if self.first else [])]
+        self.first = min(candidates, key=_earliest, default=None)
+
+    def merge(self, other: Findings) -> None:
+        self.identities += other.identities
+        self.worst = heapq.nsmallest(KEPT, [*self.worst, *other.worst], key=_worst_first)
+        candidates = [each.first for each in (self, other) if each.first]
+        self.first = min(candidates, key=_earliest, default=None)
+
+
+def _worst_first(each: Break) -> tuple[float, str]:
+    return -each.size, repr(each.key)
+
+
+def _earliest(each: Break) -> tuple[int, int, str]:
+    return each.time if each.time is not None else 2**63, each.key[2] or 0, repr(each.key)
+
+
+@dataclass
+class Breaks:
+    """All findings, by problem."""
+
+    of: dict[Problem, Findings] = field(default_factory=lambda: {each: Findings() for each in PROBLEMS})
+
+    @property
+    def count(self) -> int:
+        return sum(each.count for each in self.of.values())
+
+    def merge(self, other: Breaks) -> None:
+        for problem, findings in other.of.items():
+            self.of[problem].merge(findings)
+
+    def identities(self) -> Hashes:
+        """Of all breaks together."""
+        every = [each for findings in self.of.values() for each in findings.identities]
+        return np.concatenate(every) if every else np.empty(0, np.uint64)
+
+    def kept(self) -> Iterator[Break]:
+        """Those that are known by name."""
+        for findings in self.of.values():
+            yield from findings.worst
+
+    def lasting(self, again: Breaks) -> Breaks:
+        """Those that a second audit has seen too."""
+        lasting = Breaks()
+        for problem, findings in self.of.items():
+            seen = _joined(again.of[problem].identities)
+            both = np.intersect1d(_joined(findings.identities), seen)
+            still = {int(each) for each in both} if findings.worst else set()
+            named = [each for each in again.of[problem].worst if each.identity in still]
+            firsts = [each for each in (again.of[problem].first, findings.first) if each]
+            first = next((each for each in firsts if each.identity in still), None)
+            lasting.of[problem] = Findings([both], named, first or min(named, key=_earliest, default=None))
+        return lasting
+
+
+def _joined(parts: Sequence[Hashes]) -> Hashes:
+    return np.concatenate(parts) if parts else np.empty(0, np.uint64)
+
+
+def noted(
+    breaks: Breaks,
+    problem: Problem,
+    identities: Hashes,
+    sizes: npt.NDArray[np.float64],
+    times: npt.NDArray[np.int64] | None,
+    made: Callable[[int], Break],
+) -> None:
+    """Note breaks that are given as columns; `made(n)` says the n-th in full, asked for the few that are kept."""
+    count = len(identities)
+    if not count:
+        return
+    chosen = np.arange(count) if count <= KEPT else np.argpartition(-sizes, KEPT)[:KEPT]
+    first = int(np.argmin(times)) if times is not None else 0
+    breaks.of[problem].add(identities, [made(int(each)) for each in dict.fromkeys([*chosen.tolist(), first])])
+
+
+def identity_of(*columns: npt.NDArray[Any]) -> Hashes:
+    """A hash of each row of some columns of equal length; objects by their text."""
+    mixed = np.full(len(columns[0]), 0x9E3779B97F4A7C15, np.uint64)
+    for column in columns:
+        mixed = _mixed(mixed ^ _words(column))
+    return mixed
+
+
+def _words(column: npt.NDArray[Any]) -> Hashes:
+    if column.dtype == object:
+        texts = (str(each).encode()[:64].ljust(64, b"\0") for each in column)
+        flat = np.frombuffer(b"".join(texts), np.uint64).reshape(-1, 8)
+        mixed = np.zeros(len(column), np.uint64)
+        for word in range(8):
+            mixed = _mixed(mixed ^ flat[:, word])
+        return mixed
+    return np.ascontiguousarray(column, np.int64).view(np.uint64)
+
+
+def _mixed(words: Hashes) -> Hashes:
+    """The finalizer of splitmix64 (Steele, Lea, Flood 2014)."""
+    with np.errstate(over="ignore"):
+        words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return words ^ (words >> np.uint64(31))

@@ -1,0 +1,180 @@
+"""Settled trades against ledger entries: each trade is four entries, its legs, and each such entry is of a trade.
+
+The two tables do not lie together (a trade by its id, an entry by its account), so both are folded, leg by leg, into
+one sketch: the trades' legs are added, the entries' taken away, and what is left are legs that one side alone has.
+
+| leg    | account | asset | available     | held          |
+|--------|---------|-------|---------------|---------------|
+| debit  | buyer   | quote | 0             | -quote amount |
+| credit | buyer   | base  | +quantity     | 0             |
+| debit  | seller  | base  | 0             | -quantity     |
+| credit | seller  | quote | +quote amount | 0             |
+
+A ledger without held amounts has the debits in available. Over its legs each asset of a trade sums to zero, so a trade
+with exactly its legs conserves both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+import numpy as np
+import numpy.typing as npt
+
+from balancebook.assets import format_amount
+from balancebook.ledger.breaks import identity_of
+from balancebook.ledger.entries import Entries, Flags, Money, Numbers
+from balancebook.ledger.rules import CREDIT, DEBIT
+from balancebook.sketch.layout import RowLayout
+from balancebook.sketch.sketch import Sketch
+
+COLUMNS = ("trade", "account", "asset", "available", "held", "nth")
+LAYOUT = RowLayout((8,) * len(COLUMNS), len(COLUMNS), (0,), (0,))
+_START = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Legs:
+    """Legs, one in a row of `codes`, int64 (n, 6): COLUMNS. Amounts that are no int64 are hashes of their text.
+
+    nth: how many equal ones come before it in its partition, so that an entry that is there twice is not taken for one.
+    place: the row of the entries, or of the trades, that it is of.
+    """
+
+    codes: Numbers
+    place: Numbers
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def fold(self, sketch: Sketch) -> None:
+        """Add them to a sketch of LAYOUT."""
+        if not len(self):
+            return
+        cells = np.empty(self.codes.shape, np.dtype([("length", ">i4"), ("value", ">i8")]))
+        cells["length"], cells["value"] = 8, self.codes
+        body = np.empty(_START + cells.nbytes, np.uint8)
+        body[:_START] = 0
+        body[_START:] = cells.reshape(-1).view(np.uint8)
+        sketch.fold(body, _START, len(self))
+
+
+class EntryLegs:
+    """Takes the entries of whole partitions as they come, and gives the legs among them, whole partitions at a time."""
+
+    def __init__(self, kinds: Mapping[int, str], *, held: bool, by_text: bool) -> None:
+        self._codes = np.array([code for code, kind in kinds.items() if kind in (DEBIT, CREDIT)], np.int64)
+        self._held, self._by_text = held, by_text
+        self._open: Entries | None = None
+
+    def feed(self, new: Entries) -> tuple[Legs, Entries]:
+        """The legs of the partitions that have ended with these entries, at least one, and the entries they are of."""
+        some = new.take(np.flatnonzero(np.isin(new.other["type"], self._codes)))
+        entries = some.after(self._open) if self._open is not None else some
+        still = (entries.account == new.account[-1]) & (entries.asset == new.asset[-1])
+        self._open = entries.take(np.flatnonzero(still)).trimmed()
+        return self._legs(entries.take(np.flatnonzero(~still)))
+
+    def finish(self) -> tuple[Legs, Entries] | None:
+        """Those of the last partition, if there is any."""
+        last, self._open = self._open, None
+        return self._legs(last) if last is not None else None
+
+    def _legs(self, entries: Entries) -> tuple[Legs, Entries]:
+        nothing = np.zeros(len(entries), np.int64)
+        columns = [
+            entries.other["reference"],
+            entries.account,
+            entries.asset,
+            as_code(entries.money["delta_available"], by_text=self._by_text),
+            as_code(entries.money["delta_held"], by_text=self._by_text) if self._held else nothing,
+        ]
+        return Legs(np.column_stack([*columns, _nth(columns)]), np.arange(len(entries))), entries
+
+
+def _nth(columns: list[Numbers]) -> Numbers:
+    """How many equal rows come before each."""
+    nth = np.zeros(len(columns[0]), np.int64)
+    if len(nth) < 2:
+        return nth
+    keys = identity_of(*columns)
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    new = np.ones(len(ordered), bool)
+    new[1:] = ordered[1:] != ordered[:-1]
+    starts = np.flatnonzero(new)
+    nth[order] = np.arange(len(ordered)) - np.repeat(starts, np.diff([*starts, len(ordered)]))
+    return nth
+
+
+@dataclass(frozen=True, slots=True)
+class Trades:
+    """Some settled trades by column: int64 numbers or codes; amounts int64, or objects."""
+
+    trade: Numbers
+    buyer: Numbers
+    seller: Numbers
+    base: Numbers
+    quote: Numbers
+    quantity: Money
+    amount: Money
+
+    def __len__(self) -> int:
+        return len(self.trade)
+
+
+def legs_of_trades(trades: Trades, *, held: bool, by_text: bool) -> Legs:
+    """The four legs of each. held: whether the ledger has held amounts; by_text: see as_code."""
+    count = len(trades)
+    nothing = np.zeros(count, np.int64)
+    none = as_code(nothing, by_text=by_text)
+
+    def leg(account: Numbers, asset: Numbers, available: Numbers, of_held: Numbers) -> Numbers:
+        rows: Numbers = np.column_stack([trades.trade, account, asset, available, of_held, nothing])
+        return rows
+
+    def debit(account: Numbers, asset: Numbers, amount: Money) -> Numbers:
+        gone = as_code(-amount, by_text=by_text)
+        return leg(account, asset, none, gone) if held else leg(account, asset, gone, nothing)
+
+    def credit(account: Numbers, asset: Numbers, amount: Money) -> Numbers:
+        return leg(account, asset, as_code(amount, by_text=by_text), none if held else nothing)
+
+    every = [
+        debit(trades.buyer, trades.quote, trades.amount),
+        credit(trades.buyer, trades.base, trades.quantity),
+        debit(trades.seller, trades.base, trades.quantity),
+        credit(trades.seller, trades.quote, trades.amount),
+    ]
+    codes = np.concatenate(every)
+    place = np.tile(np.arange(count), len(every))
+    # A user who trades with himself has equal legs if both assets are one.
+    codes[:, -1] = _nth([codes[:, column] for column in range(len(COLUMNS) - 1)])
+    return Legs(codes, place)
+
+
+def as_code(amount: Money, *, by_text: bool) -> Numbers:
+    """An amount as one word: itself, or by its text what stands for its value (1, 1.0 and 1.00 are one)."""
+    if not by_text:
+        return amount
+    texts = np.empty(len(amount), object)
+    texts[:] = [_normal(each) for each in amount]
+    code: Numbers = identity_of(texts).view(np.int64)
+    return code
+
+
+def _normal(amount: object) -> str:
+    return format_amount(amount) if isinstance(amount, Decimal) else str(amount)
+
+
+def among(codes: Numbers, wanted: npt.NDArray[np.uint64]) -> Flags:
+    """Which legs are among those with these identities."""
+    found: Flags = np.isin(leg_identities(codes), wanted)
+    return found
+
+
+def leg_identities(codes: Numbers) -> npt.NDArray[np.uint64]:
+    """One word for each leg."""
+    return identity_of(*(np.ascontiguousarray(codes[:, column]) for column in range(codes.shape[1])))

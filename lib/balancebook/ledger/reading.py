@@ -1,0 +1,208 @@
+"""One reading of a ledger and its trades: all of it, in the order of tokens and in bounded memory; or some accounts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+
+from balancebook.ledger.breaks import Break, Breaks, Hashes, Problem
+from balancebook.ledger.entries import Entries, EntryReader
+from balancebook.ledger.follow import Follower
+from balancebook.ledger.legs import LAYOUT, EntryLegs, Legs, among, leg_identities
+from balancebook.ledger.source import Source, TradeTable
+from balancebook.ledger.trades import TradeReader
+from balancebook.sketch.sketch import PageError, Sketch
+from balancebook.store.errors import StoreError
+from balancebook.store.pace import Pace
+from balancebook.store.ranges import Progress, RangeScan, ScanReport, tasks_by_turns
+from balancebook.store.raw import RawPage
+from balancebook.store.raw_scan import raw_scan
+from balancebook.store.schema import Table
+
+T = TypeVar("T")
+# So many cells name some 8,000 legs that differ.
+CELLS = 12_288
+_NOTHING = np.empty(0, np.uint64)
+
+
+@dataclass
+class Piece:
+    """What some whole partitions come to. legs: a sketch of their entries'; named: those of the wanted legs."""
+
+    breaks: Breaks
+    entries: int
+    partitions: int
+    legs: Sketch | None
+    named: list[Break] = field(default_factory=list)
+
+
+@dataclass
+class Reading:
+    """What one reading has shown. reasons: why it is not complete, if so. legs: the trades' less the entries'."""
+
+    breaks: Breaks = field(default_factory=Breaks)
+    entries: int = 0
+    partitions: int = 0
+    trades: int = 0
+    legs: Sketch | None = None
+    named: list[Break] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+
+    def add(self, piece: Piece) -> None:
+        """Add what a piece has shown."""
+        self.breaks.merge(piece.breaks)
+        self.entries += piece.entries
+        self.partitions += piece.partitions
+        self.named += piece.named
+        if self.legs and piece.legs:
+            self.legs.subtract(piece.legs)
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How to read. budget_rows: of each table. seed, cells: of the sketches. wanted: identities of legs to be named."""
+
+    ranges: int
+    budget_rows: int | None
+    seed: int
+    cells: int = CELLS
+    wanted: Hashes = field(default_factory=lambda: _NOTHING)
+    pace: Pace | None = None
+    progress: Progress | None = None
+
+    def sketch(self) -> Sketch:
+        """An empty one for legs."""
+        return Sketch(LAYOUT, cells=self.cells, seed=self.seed)
+
+
+def read_all(source: Source, manner: Manner) -> Reading:
+    """All of the ledger, then all trades, at LOCAL_ONE. What could not be read is in `reasons`.
+
+    Raises StoreError for what no retry mends.
+    """
+    reading = Reading(legs=manner.sketch() if source.trades else None)
+    pieces = _scan(
+        source, source.base, source.roles.columns, manner, lambda pages: follow(source, pages, manner)
+    )
+    for part in pieces:
+        if part.whole:
+            reading.add(part.gathered)
+    reading.reasons += _why_incomplete(source.base, pieces.report, manner)
+    if source.trades and not reading.reasons:
+        _read_trades(source, source.trades, manner, reading)
+    return reading
+
+
+def follow(source: Source, pages: Iterator[RawPage], manner: Manner) -> Piece:
+    """Follow the entries of whole partitions. Raises StoreError."""
+    reader = EntryReader(source.roles, source.types)
+    follower = Follower(reader, source.kinds)
+    legs = _entry_legs(source, follower)
+    piece = Piece(follower.breaks, 0, 0, manner.sketch() if legs else None)
+
+    def folded(some: tuple[Legs, Entries] | None) -> None:
+        if some and piece.legs:
+            some[0].fold(piece.legs)
+            piece.named += _named(reader, *some, manner.wanted)
+
+    for page in pages:
+        entries = _entries(reader, page)
+        follower.feed(entries)
+        if legs and len(entries):
+            folded(legs.feed(entries))
+    follower.finish()
+    folded(legs.finish() if legs else None)
+    piece.entries, piece.partitions = follower.entries, follower.partitions
+    return piece
+
+
+def _entry_legs(source: Source, follower: Follower) -> EntryLegs | None:
+    if not source.trades:
+        return None
+    return EntryLegs(follower.kinds, held=source.roles.has("delta_held"), by_text=source.by_text)
+
+
+def _entries(reader: EntryReader, page: RawPage) -> Entries:
+    try:
+        return reader.read(page)
+    except PageError as error:
+        raise StoreError("protocol", f"A page cannot be read: {error}", "Run it again.") from error
+
+
+def _named(reader: EntryReader, legs: Legs, entries: Entries, wanted: Hashes) -> list[Break]:
+    """The wanted legs in full: entries for which there is no trade."""
+    if not len(wanted):
+        return []
+    identities = leg_identities(legs.codes)
+    places = np.flatnonzero(among(legs.codes, wanted)).tolist()
+    return [_spare(reader, entries, int(legs.place[place]), int(identities[place])) for place in places]
+
+
+def _spare(reader: EntryReader, entries: Entries, row: int, identity: int) -> Break:
+    moved: list[Any] = [
+        entries.money[role][row] for role in ("delta_available", "delta_held") if role in entries.money
+    ]
+    amount = next((each for each in moved if each), 0)
+    return Break(
+        Problem.LEG_SPARE,
+        reader.key(entries, row),
+        f"trade {reader.reference(entries, row)}",
+        None,
+        int(amount) if isinstance(amount, np.integer) else amount,
+        reader.time(entries, row),
+        abs(float(amount)),
+        identity,
+    )
+
+
+def _read_trades(source: Source, table: TradeTable, manner: Manner, reading: Reading) -> None:
+    trades = TradeReader(source, table)
+
+    def gathered(pages: Iterator[RawPage]) -> tuple[int, Sketch, list[Break]]:
+        sketch, count, named = manner.sketch(), 0, list[Break]()
+        for page in pages:
+            columns, legs = trades.read(page)
+            legs.fold(sketch)
+            count += page.rows
+            named += trades.named(columns, legs, manner.wanted)
+        return count, sketch, named
+
+    parts = _scan(source, table.table, table.columns, manner, gathered)
+    for part in parts:
+        count, sketch, named = part.gathered
+        reading.trades += count
+        reading.named += named
+        if reading.legs:
+            reading.legs.merge(sketch)
+    reading.reasons += _why_incomplete(table.table, parts.report, manner)
+
+
+def _scan(
+    source: Source,
+    table: Table,
+    columns: Sequence[str],
+    manner: Manner,
+    gathered: Callable[[Iterator[RawPage]], T],
+) -> RangeScan[T]:
+    return raw_scan(
+        source.reader,
+        [table],
+        columns,
+        lambda _table, pages: gathered(pages),
+        tasks_by_turns(manner.ranges, 1),
+        budget_rows=manner.budget_rows,
+        pace=manner.pace,
+        progress=manner.progress,
+    )
+
+
+def _why_incomplete(table: Table, report: ScanReport, manner: Manner) -> list[str]:
+    if report.truncated:
+        return [f"{table.cql_name} has more rows than the budget of {manner.budget_rows:,}"]
+    if report.complete:
+        return []
+    left = f"{report.ranges_total - report.ranges_done} of {report.ranges_total} token ranges"
+    return [f"{left} of {table.cql_name} could not be read: {'; '.join(report.reasons)}"]

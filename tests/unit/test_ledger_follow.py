@@ -1,0 +1,335 @@
+"""Following entries: what is explained passes, and each break is named, however the entries are cut into pages."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator
+from decimal import Decimal, localcontext
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import pytest
+from cassandra.cqltypes import DecimalType, Int32Type, IntegerType, LongType, UTF8Type, UUIDType
+from hypothesis import given
+from hypothesis import strategies as st
+
+from balancebook.demo.generate import LedgerEntry, Size, generate
+from balancebook.errors import BalancebookError
+from balancebook.ledger.breaks import Break, Breaks, Problem
+from balancebook.ledger.entries import Entries, EntryReader, roles_of
+from balancebook.ledger.follow import Follower
+from balancebook.ledger.rules import MOVEMENTS
+from balancebook.profile import LedgerSchema
+from balancebook.store.raw import RawPage
+from balancebook.store.schema import Column, Table
+
+TYPES = {
+    "user_id": "bigint",
+    "asset_id": "int",
+    "seq": "bigint",
+    "delta_avail": "bigint",
+    "delta_frozen": "bigint",
+    "avail": "bigint",
+    "frozen": "bigint",
+    "event_type": "text",
+    "ref_id": "bigint",
+    "created_at": "bigint",
+}
+DRIVERS = {
+    "bigint": LongType,
+    "int": Int32Type,
+    "text": UTF8Type,
+    "decimal": DecimalType,
+    "varint": IntegerType,
+    "uuid": UUIDType,
+}
+KINDS = {kind: kind for kind in MOVEMENTS}
+Row = dict[str, Any]
+
+
+def table(types: dict[str, str], *, descending: bool = True) -> Table:
+    keys: dict[str, Any] = {
+        "user_id": ("partition_key", 0, "none"),
+        "asset_id": ("partition_key", 1, "none"),
+        "seq": ("clustering", 0, "desc" if descending else "asc"),
+    }
+    columns = []
+    for name, kind in types.items():
+        role, position, order = keys.get(name, ("regular", -1, "none"))
+        columns.append(Column(name, role, position, order, kind))
+    return Table("k", "ledger", tuple(columns), UUID(int=1))
+
+
+def followed(
+    rows: Iterable[Row],
+    types: dict[str, str] = TYPES,
+    *,
+    ledger: LedgerSchema | None = None,
+    descending: bool = True,
+    page: int = 10_000,
+) -> Follower:
+    """What comes of following rows, in pages of that size."""
+    follower: Follower | None = None
+    for reader, entries in _read(rows, types, ledger or LedgerSchema(), page, descending=descending):
+        follower = follower or Follower(reader, KINDS)
+        follower.feed(entries)
+    assert follower
+    follower.finish()
+    return follower
+
+
+def entries_of(rows: Iterable[Row], *, page: int) -> Iterator[Entries]:
+    """The rows as entries, in pages of that size."""
+    for _, entries in _read(rows, TYPES, LedgerSchema(), page, descending=True):
+        yield entries
+
+
+def _read(
+    rows: Iterable[Row], types: dict[str, str], ledger: LedgerSchema, page: int, *, descending: bool
+) -> Iterator[tuple[EntryReader, Entries]]:
+    """The rows, sorted here as the server would."""
+    roles = roles_of(table(types, descending=descending), ledger)
+    reader = EntryReader(roles, [DRIVERS[kind] for kind in roles.types])
+    turn = -1 if descending else 1
+    ordered = sorted(rows, key=lambda row: (str(row["user_id"]), str(row["asset_id"]), turn * row["seq"]))
+    for start in range(0, len(ordered) or 1, page):
+        part = ordered[start : start + page]
+        body = b"\0" * 8 + b"".join(
+            serialized(row[name], kind)
+            for row in part
+            for name, kind in zip(roles.columns, roles.types, strict=True)
+        )
+        raw = RawPage(len(part), np.frombuffer(body, np.uint8), 8, roles.columns, tuple(reader.types))
+        yield reader, reader.read(raw)
+
+
+def serialized(value: Any, kind: str) -> bytes:
+    if value is None:
+        return struct.pack(">i", -1)
+    cell: bytes = DRIVERS[kind].serialize(value, 5)
+    return struct.pack(">i", len(cell)) + cell
+
+
+def named(breaks: Breaks) -> list[tuple[Any, ...]]:
+    """problem, user, asset, seq, column, expected, found of every break."""
+    kept: list[Break] = sorted(breaks.kept(), key=lambda each: (each.problem.name, repr(each.key), each.what))
+    assert len(kept) == breaks.count
+    return [(each.problem, *each.key, each.what, each.expected, each.found) for each in kept]
+
+
+@pytest.fixture(scope="module")
+def sound() -> list[Row]:
+    """All entries of a small demo exchange."""
+    records = generate(Size(rows=3000, users=20, deep_events=200))
+    return [each._asdict() for each in records if isinstance(each, LedgerEntry)]
+
+
+@pytest.fixture
+def rows(sound: list[Row]) -> list[Row]:
+    return [dict(row) for row in sound]
+
+
+def entry(rows: list[Row], user: int, asset: int, seq: int) -> Row:
+    return next(row for row in rows if (row["user_id"], row["asset_id"], row["seq"]) == (user, asset, seq))
+
+
+def of_kind(rows: list[Row], kind: str) -> Row:
+    """An entry of that kind in the middle of its partition."""
+    return next(row for row in rows if row["event_type"] == kind and row["seq"] > 3)
+
+
+@pytest.mark.parametrize("descending", [True, False])
+@pytest.mark.parametrize("page", [10_000, 7, 1])
+def test_a_sound_ledger_has_no_break(sound: list[Row], descending: bool, page: int) -> None:
+    found = followed(sound, descending=descending, page=page)
+    assert named(found.breaks) == []
+    assert found.entries == len(sound)
+    assert found.partitions == len({(row["user_id"], row["asset_id"]) for row in sound})
+
+
+@pytest.mark.parametrize("descending", [True, False])
+@pytest.mark.parametrize("page", [10_000, 3])
+def test_each_kind_of_break_is_named(rows: list[Row], descending: bool, page: int) -> None:
+    changed = entry(rows, 1004, 2, 100)
+    changed["avail"] += 5
+    gone = entry(rows, 1001, 1, 9)
+    after = entry(rows, 1001, 1, 10)
+    rows.remove(gone)
+    back = entry(rows, 1003, 2, 8)
+    before = entry(rows, 1003, 2, 7)
+    back["created_at"] = before["created_at"] - 1
+    found = followed(rows, descending=descending, page=page)
+    following = entry(rows, 1004, 2, 101)
+    expected = [
+        (Problem.GAP, 1001, 1, 10, "order", 9, 10),
+        (Problem.SUM, 1004, 2, 100, "available", changed["avail"] - 5, changed["avail"]),
+        (Problem.SUM, 1004, 2, 101, "available", following["avail"] + 5, following["avail"]),
+        (Problem.TIME, 1003, 2, 8, "time", before["created_at"], before["created_at"] - 1),
+    ]
+    told = named(found.breaks)
+    for each in expected:
+        assert each in told
+    # What is missing is missed by the sum too; nothing else is said.
+    rest = [each for each in told if each not in expected]
+    assert {each[:4] for each in rest} <= {
+        (Problem.SUM, 1001, 1, 10),
+        (Problem.NO_LOCK, 1001, 1, 10),
+        *((Problem.NO_LOCK, 1001, 1, row["seq"]) for row in rows if row["ref_id"] == gone["ref_id"]),
+    }
+    assert after["seq"] == 10
+
+
+def test_a_missing_beginning_and_a_first_entry_that_does_not_add_up(rows: list[Row]) -> None:
+    for seq in (1, 2):
+        rows.remove(entry(rows, 1004, 1, seq))
+    first = entry(rows, 1002, 3, 1)
+    first["avail"] += 1
+    found = named(followed(rows).breaks)
+    assert (Problem.LATE, 1004, 1, 3, "order", 1, 3) in found
+    assert (Problem.SUM, 1002, 3, 1, "available", first["delta_avail"], first["delta_avail"] + 1) in found
+
+
+def test_negative_balances(rows: list[Row]) -> None:
+    row = entry(rows, 1004, 2, 50)
+    row["avail"], row["frozen"] = -1, -7
+    negative = [each for each in named(followed(rows).breaks) if each[0] is Problem.NEGATIVE]
+    assert negative == [
+        (Problem.NEGATIVE, 1004, 2, 50, "available", 0, -1),
+        (Problem.NEGATIVE, 1004, 2, 50, "held", 0, -7),
+    ]
+
+
+@pytest.mark.parametrize("kind", MOVEMENTS)
+def test_a_movement_that_its_kind_does_not_make(rows: list[Row], kind: str) -> None:
+    row = of_kind(rows, kind)
+    row["delta_avail"], row["delta_frozen"] = row["delta_frozen"] - 3, row["delta_avail"] - 3
+    found = named(followed(rows).breaks)
+    key = row["user_id"], row["asset_id"], row["seq"]
+    assert (Problem.SIGNS, *key, "delta_available", None, row["delta_avail"]) in found
+
+
+def test_a_type_that_nobody_knows_and_cells_that_are_not_there(rows: list[Row]) -> None:
+    row, other = entry(rows, 1004, 2, 50), entry(rows, 1004, 2, 60)
+    row["event_type"] = "gift"
+    other["avail"] = None
+    found = named(followed(rows).breaks)
+    assert (Problem.TYPE, 1004, 2, 50, "type", None, "gift") in found
+    missing = [each for each in found if each[0] is Problem.MISSING]
+    assert [(each[1:5], each[6]) for each in missing] == [((1004, 2, 60, "available"), None)]
+    # From a balance that is not there nothing is concluded.
+    assert not [each for each in found if each[0] is Problem.SUM]
+
+
+def ledger_of(*moves: tuple[str, int, int, int]) -> list[Row]:
+    """One account's entries: (kind, delta available, delta held, reference)."""
+    rows: list[Row] = []
+    avail = frozen = 0
+    for seq, (kind, delta, held, reference) in enumerate(moves, 1):
+        avail, frozen = avail + delta, frozen + held
+        rows.append(
+            dict(
+                zip(TYPES, (7, 1, seq, delta, held, avail, frozen, kind, reference, 1000 + seq), strict=True)
+            )
+        )
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("moves", "expected"),
+    [
+        ([("lock", -5, 5, 9), ("unlock", 5, -5, 9)], []),
+        ([("lock", -5, 5, 9), ("refund", 2, -2, 9)], []),
+        ([("unlock", 5, -5, 9), ("lock", -5, 5, 9)], [(Problem.NO_LOCK, 2, None, 5)]),
+        ([("lock", -5, 5, 8), ("unlock", 5, -5, 9)], [(Problem.NO_LOCK, 3, None, 5)]),
+        ([("lock", -5, 5, 9), ("refund", 2, -2, 9), ("refund", 1, -1, 9)], [(Problem.TWICE, 4, 0, 1)]),
+        ([("lock", -5, 5, 9), ("unlock", 4, -4, 9)], [(Problem.TOO_MUCH, 3, 5, 4)]),
+        ([("lock", -5, 5, 9), ("lock", -5, 5, 8), ("refund", 6, -6, 9)], [(Problem.TOO_MUCH, 4, 5, 6)]),
+        ([("lock", -5, 5, 9), ("unlock", 5, -5, 9), ("lock", -3, 3, 9), ("unlock", 3, -3, 9)], []),
+    ],
+)
+@pytest.mark.parametrize("page", [100, 1])
+def test_what_is_given_back_was_locked(moves: list[Any], expected: list[Any], page: int) -> None:
+    rows = ledger_of(("deposit", 100, 0, 1), *moves)
+    of_orders = (Problem.NO_LOCK, Problem.TWICE, Problem.TOO_MUCH)
+    found = [each for each in named(followed(rows, page=page).breaks) if each[0] in of_orders]
+    assert [(problem, seq, wanted, there) for problem, _, _, seq, _, wanted, there in found] == expected
+
+
+def test_a_sum_beyond_int64_is_an_overflow_even_if_it_wraps_rightly() -> None:
+    most = 2**63 - 1
+    rows = ledger_of(("deposit", most, 0, 1), ("deposit", 1, 0, 2))
+    rows[1]["avail"] = -(2**63)
+    found = [each for each in named(followed(rows).breaks) if each[0].code == "L001"]
+    assert found == [(Problem.OVERFLOW, 7, 1, 2, "available", most + 1, -(2**63))]
+
+
+@pytest.mark.parametrize("kind", ["decimal", "varint"])
+def test_amounts_of_any_size_and_other_keys(sound: list[Row], kind: str) -> None:
+    money = ("delta_avail", "delta_frozen", "avail", "frozen")
+    types = TYPES | dict.fromkeys(money, kind) | {"user_id": "uuid", "asset_id": "text"}
+    large = Decimal("1E+30") if kind == "decimal" else 10**30
+    rows = [
+        row
+        | {name: row[name] * large for name in money}
+        | {"user_id": UUID(int=row["user_id"]), "asset_id": f"A{row['asset_id']}"}
+        for row in sound
+        if row["user_id"] < 1010
+    ]
+    assert named(followed(rows, types, page=50).breaks) == []
+    wrong = next(row for row in rows if (row["user_id"].int, row["asset_id"], row["seq"]) == (1004, "A2", 40))
+    least = Decimal("1E-18") if kind == "decimal" else 1
+    with localcontext(prec=100):
+        wrong["avail"] += least
+        found = named(followed(rows, types, page=50).breaks)
+        apart = found[0][6] - found[0][5]
+    assert [each[:5] for each in found] == [
+        (Problem.SUM, UUID(int=1004), "A2", seq, "available") for seq in (40, 41)
+    ]
+    assert apart == least
+
+
+def test_a_ledger_without_held_amounts(sound: list[Row]) -> None:
+    schema = LedgerSchema(held=None, delta_held=None, reference=None, time=None)
+    deposits = [dict(row) for row in sound if row["user_id"] == 1004 and row["asset_id"] == 1]
+    assert followed(deposits, ledger=schema).breaks.count == 0
+    deposits[0]["event_type"] = "withdraw"
+    assert [each[0] for each in named(followed(deposits, ledger=schema).breaks)] == [Problem.SIGNS]
+
+
+@given(st.data())
+def test_pages_and_directions_make_no_difference(data: st.DataObject) -> None:
+    moves = data.draw(
+        st.lists(
+            st.tuples(
+                st.sampled_from([*MOVEMENTS, "?"]),
+                st.integers(-2, 2),
+                st.integers(-2, 2),
+                st.integers(1, 3),
+            ),
+            max_size=12,
+        )
+    )
+    rows = [row | {"asset_id": asset} for asset in (1, 2) for row in ledger_of(*moves)]
+    for row in data.draw(st.lists(st.sampled_from(rows), max_size=3)) if rows else []:
+        row["seq"] += data.draw(st.integers(20, 25))
+    unique = list({(row["asset_id"], row["seq"]): row for row in rows}.values())
+    whole = named(followed(unique).breaks)
+    for descending in (True, False):
+        for page in (1, 2, 5):
+            assert named(followed(unique, descending=descending, page=page).breaks) == whole
+
+
+@pytest.mark.parametrize(
+    ("types", "ledger", "said"),
+    [
+        (TYPES, LedgerSchema(available="balance"), "no column balance"),
+        (TYPES | {"seq": "timeuuid"}, LedgerSchema(), "not numbered"),
+        (TYPES | {"avail": "double"}, LedgerSchema(), "no exact amounts"),
+        (TYPES | {"created_at": "text"}, LedgerSchema(), "in milliseconds"),
+        (TYPES, LedgerSchema(account="asset_id", asset="created_at"), "is no ledger"),
+    ],
+)
+def test_what_is_no_ledger_is_refused(types: dict[str, str], ledger: LedgerSchema, said: str) -> None:
+    with pytest.raises(BalancebookError, match=said):
+        roles_of(table(types), ledger)
