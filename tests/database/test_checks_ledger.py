@@ -10,8 +10,11 @@ import pytest
 from cassandra.cluster import Session
 from cassandra.concurrent import execute_concurrent_with_args
 
+from balancebook.assets import format_exact
 from balancebook.checks import CHECKS, NotAsked
 from balancebook.checks.context import Context
+from balancebook.demo.faults import command
+from balancebook.demo.faults.kinds import KINDS, FaultKind
 from balancebook.demo.generate import LedgerEntry, SettledTrade, Size, generate
 from balancebook.demo.schema import LEDGER, TRADES, create_schema
 from balancebook.settings import LedgerSchema, Profile, retarget
@@ -200,3 +203,59 @@ def test_what_cannot_be_asked(sound: Profile) -> None:
         with pytest.raises(NotAsked, match=said):
             CHECKS[code].run(ctx)
         ctx.close()
+
+
+@pytest.mark.parametrize(
+    "kind", [each for each in KINDS.values() if each.of_ledger], ids=lambda kind: kind.name
+)
+def test_a_fault_of_the_ledger_is_found_exactly_and_undone(
+    alone: Profile, books: Books, environment: dict[str, str], kind: FaultKind
+) -> None:
+    assert books
+    fault = command.inject(kind.name, alone, options={"rows": 3}, env=environment)
+    assert fault.counts == {kind.found_as: 3}
+    for code in CODES:
+        result = run_check(code, alone)
+        assert (result.verdict is Verdict.FAIL) is (code == kind.found_as), result
+        if code == kind.found_as:
+            found = sorted((sample["account"], sample["entry"]) for sample in result.samples)
+            assert found == sorted((each["key"]["user_id"], each["key"]["seq"]) for each in fault.injected)
+    assert run_check("V005", alone).verdict is Verdict.PASS
+    command.undo(alone, env=environment)
+    assert {run_check(code, alone).verdict for code in CODES} == {Verdict.PASS}
+
+
+def test_one_user_or_a_sample(alone: Profile, books: Books) -> None:
+    mine = books.entry(1001, 1, "deposit", 5, avail=7)
+    books.entry(1002, 3, "deposit", 5, avail=7)
+    spare = books.entry(1001, 2, "trade_credit", 1, ref_id=10**12)
+    # Of a part, a trade is asked for only if an entry names it: this one's buyer has none.
+    bought = next(each for each in SETTLED if each.buyer_id == 1001)
+    books.run(
+        "DELETE FROM {ledger} WHERE user_id = 1001 AND asset_id = %s AND seq = %s",
+        USDT,
+        debit_of(bought),
+    )
+    found = run_check("L001", alone, user_id=1001)
+    assert {(each["account"], each["asset"]) for each in found.samples} == {(1001, "BTC"), (1001, "USDT")}
+    assert (1001, mine.seq) in {(each["account"], each["entry"]) for each in found.samples}
+    trades = run_check("L004", alone, user_id=1001)
+    assert named(trades) == [
+        ("no such entry", 1001, "USDT", None, format_exact(-bought.quote_amount, 8), None),
+        ("no such trade", 1001, "USDT", spare.seq, None, "0.00000001"),
+    ]
+    assert run_check("L001", alone, user_id=1004).message.endswith("accounts of user 1004).")
+    assert run_check("L001", alone, user_id=424242).verdict is Verdict.UNKNOWN
+    everywhere = run_check("L001", alone, sample=4096)
+    assert everywhere.samples == run_check("L001", alone).samples
+    some = run_check("L001", alone, sample=400)
+    assert 0 < some.counts["entries"] < everywhere.counts["entries"]
+
+
+def debit_of(trade: SettledTrade) -> int:
+    """The entry that takes the buyer's money."""
+    return next(
+        each.seq
+        for each in ENTRIES
+        if (each.ref_id, each.user_id, each.asset_id) == (trade.trade_id, trade.buyer_id, USDT)
+    )

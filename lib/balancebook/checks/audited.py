@@ -2,38 +2,69 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 from balancebook.assets import format_exact, label
 from balancebook.checks.base import SAMPLE_LIMIT, Finding, failed, passed, unknown
 from balancebook.checks.context import Context
+from balancebook.checks.truth import assets_in_base
 from balancebook.ledger.audit import Asking, AuditReport, audit
 from balancebook.ledger.breaks import Break, Problem
 from balancebook.ledger.source import open_source
-from balancebook.store.pace import pace_of
+from balancebook.store.pace import Pace, pace_of
 from balancebook.store.reader import Reader
 from balancebook.verdict import Json
 
-_audits: WeakKeyDictionary[Reader, AuditReport] = WeakKeyDictionary()
+_audits: WeakKeyDictionary[Reader, dict[Scope, AuditReport]] = WeakKeyDictionary()
+_SEED = 1
 
 
-def audited(ctx: Context) -> AuditReport:
-    """The audit of the target's whole ledger, made at the first call. Raises StoreError, BalancebookError."""
-    if ctx.reader not in _audits:
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Of what an audit is: of one account's entries, of `sample` token ranges of 4,096, or of the whole ledger.
+
+    assets_from: how the assets of an account are found.
+    """
+
+    user_id: int | None = None
+    sample: int | None = None
+    assets_from: str = "scan"
+
+
+def audited(ctx: Context, scope: Scope) -> AuditReport:
+    """The audit, made at the first call. Raises StoreError, BalancebookError."""
+    done = _audits.setdefault(ctx.reader, {})
+    if scope not in done:
         source = open_source(ctx.reader, ctx.target.base, ctx.profile)
-        pace = pace_of(ctx.reader, ctx.view, None, paced=not ctx.profile.embedded)
-        asking = Asking(ctx.grace_s, ctx.profile.limits.max_rows, pace=pace, sleep=ctx.sleep)
-        if pace:
-            with pace:
-                _audits[ctx.reader] = audit(source, asking)
-        else:
-            _audits[ctx.reader] = audit(source, asking)
-    return _audits[ctx.reader]
+        with ExitStack() as opened:
+            pace = pace_of(ctx.reader, ctx.view, None, paced=not ctx.profile.embedded)
+            if pace:
+                opened.enter_context(pace)
+            done[scope] = audit(source, _asking(ctx, scope, pace))
+    return done[scope]
 
 
-def finding(ctx: Context, code: str, well: str) -> Finding:
+def _asking(ctx: Context, scope: Scope, pace: Pace | None) -> Asking:
+    accounts = None
+    if scope.user_id is not None:
+        assets = assets_in_base(ctx, scope.user_id, scope.assets_from).assets
+        accounts = [(scope.user_id, asset) for asset in assets]
+    return Asking(
+        ctx.grace_s,
+        ctx.profile.limits.max_rows,
+        accounts=accounts,
+        sample=scope.sample,
+        pace=pace,
+        sleep=ctx.sleep,
+        seed=_SEED,
+    )
+
+
+def finding(ctx: Context, code: str, well: str, scope: Scope) -> Finding:
     """What the audit says to the check of that code. `well`: what is so if nothing is broken."""
-    report = audited(ctx)
+    report = audited(ctx, scope)
     problems = [problem for problem in Problem if problem.code == code]
     found = {problem.text.replace(" ", "_"): report.breaks.of[problem].count for problem in problems}
     counts = {"entries": report.entries, "accounts": report.partitions} | found
@@ -45,7 +76,16 @@ def finding(ctx: Context, code: str, well: str) -> Finding:
         return failed(_told(ctx, report, problems, total), counts=counts, samples=samples)
     if report.reasons:
         return unknown(f"Not all of the ledger was read: {'; '.join(report.reasons)}.", counts=counts)
-    return passed(f"{well} ({report.entries:,} entries of {report.partitions:,} accounts).", counts=counts)
+    if not report.entries:
+        return unknown(f"There is no entry{_whose(scope)}: nothing to explain.", counts=counts)
+    read = f"{report.entries:,} entries of {report.partitions:,} accounts{_whose(scope)}"
+    return passed(f"{well} ({read}).", counts=counts)
+
+
+def _whose(scope: Scope) -> str:
+    if scope.user_id is not None:
+        return f" of user {scope.user_id}"
+    return f", a sample of {scope.sample:,} token ranges of 4,096" if scope.sample is not None else ""
 
 
 def _told(ctx: Context, report: AuditReport, problems: list[Problem], total: int) -> str:

@@ -1,4 +1,4 @@
-"""The audit of a whole ledger: read once; if anything is not explained, read again a grace later.
+"""The audit of a ledger: read once; if anything is not explained, read again a grace later.
 
 What a second reading does not show as the first did was in flight: an entry between two pages of writes, a trade whose
 entries came a moment later. Only what both show alike is a break.
@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
-from balancebook.ledger.breaks import Breaks, Findings, Hashes, Problem
+from balancebook.ledger.breaks import Breaks, Findings, Problem
 from balancebook.ledger.legs import COLUMNS, LAYOUT, leg_identities
-from balancebook.ledger.reading import Manner, Reading, read_all
+from balancebook.ledger.parts import read_accounts, read_sample
+from balancebook.ledger.reading import Manner, Reading, Unmatched, read_all
 from balancebook.ledger.source import Source
 from balancebook.sketch.sketch import Items
 from balancebook.store.pace import Pace
@@ -47,28 +49,44 @@ class AuditReport:
 
 @dataclass(frozen=True)
 class Asking:
-    """How an audit is made. ranges: token ranges of each table, a few of which are read at a time."""
+    """How an audit is made. ranges: token ranges of each table, a few of which are read at a time.
+
+    accounts: only these (account, asset); sample: only so many of 4,096 token ranges, drawn by the seed. Of a part only
+    those trades are asked for that its entries name: one that has no entry at all there is not missed.
+    """
 
     grace_s: float
     budget_rows: int | None = None
     ranges: int = RANGES
+    accounts: Sequence[tuple[Any, Any]] | None = None
+    sample: int | None = None
     pace: Pace | None = None
     progress: Progress | None = None
     sleep: Callable[[float], None] = time.sleep
     seed: int = field(default_factory=lambda: secrets.randbits(64))
 
+    @property
+    def of_part(self) -> bool:
+        """Whether it is not the whole ledger that is asked for."""
+        return self.accounts is not None or self.sample is not None
+
 
 def audit(source: Source, asking: Asking) -> AuditReport:
-    """Audit the whole ledger and its trades. Raises StoreError for what no retry mends."""
+    """Audit a ledger and its trades, as far as is asked. Raises StoreError for what no retry mends."""
     manner = Manner(
-        asking.ranges, asking.budget_rows, asking.seed, pace=asking.pace, progress=asking.progress
+        asking.ranges,
+        asking.budget_rows,
+        asking.seed,
+        keep=asking.of_part,
+        pace=asking.pace,
+        progress=asking.progress,
     )
-    first, legs, readings = _read(source, manner)
+    first, legs, readings = _read(source, manner, asking)
     if not (first.breaks.count or legs):
         return _report(source, first, Breaks(), 0, readings)
     asking.sleep(asking.grace_s)
-    wanted = leg_identities(_codes(legs)) if legs else manner.wanted
-    again, legs_again, more = _read(source, replace(manner, wanted=wanted))
+    wanted = np.concatenate([legs.lost, legs.spare]) if legs else manner.wanted
+    again, legs_again, more = _read(source, replace(manner, wanted=wanted), asking)
     breaks = first.breaks.lasting(again.breaks)
     if not again.reasons:
         _add_legs(breaks, legs, legs_again, again)
@@ -83,48 +101,56 @@ def _report(source: Source, reading: Reading, breaks: Breaks, in_flight: int, re
         entries=reading.entries,
         partitions=reading.partitions,
         trades=reading.trades,
-        reasons=tuple(reading.reasons),
+        reasons=tuple(dict.fromkeys(reading.reasons)),
         no_trades=source.no_trades,
         readings=readings,
     )
 
 
-def _read(source: Source, manner: Manner) -> tuple[Reading, Items | None, int]:
-    """A reading, and the legs that differ in it, if any; with a larger sketch again if they are too many."""
+def _read(source: Source, manner: Manner, asking: Asking) -> tuple[Reading, Unmatched | None, int]:
+    """A reading, the legs that differ in it, if any, and how often it was read."""
+    if asking.accounts is not None:
+        return *read_accounts(source, asking.accounts, manner), 1
+    if asking.sample is not None:
+        return *read_sample(source, asking.sample, manner), 1
+    return _read_all(source, manner)
+
+
+def _read_all(source: Source, manner: Manner) -> tuple[Reading, Unmatched | None, int]:
+    """With a larger sketch again if more legs differ than this one can name."""
     reading = read_all(source, manner)
     if reading.legs is None or reading.reasons:
         return reading, None, 1
     items = reading.legs.peel()
     if items.complete:
-        return reading, items if len(items) else None, 1
+        return reading, _unmatched(items), 1
     about = reading.legs.estimate()
     cells = max(int(about * _CELLS_A_LEG), 2 * manner.cells)
     if cells > _MOST_CELLS:
         reading.reasons.append(f"about {about:,} entries and trades do not match, too many to name them")
         return reading, None, 1
-    again, items_again, readings = _read(source, replace(manner, cells=cells))
-    return again, items_again, readings + 1
+    again, unmatched, readings = _read_all(source, replace(manner, cells=cells))
+    return again, unmatched, readings + 1
 
 
-def _codes(items: Items) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
-    """The legs that were peeled, as Legs.codes has them."""
+def _unmatched(items: Items) -> Unmatched:
+    """The legs that were peeled: of trades, whose sign is positive, and of entries."""
     cells = b"".join(b"".join(LAYOUT.key_cells(words)) for _, words, _ in items)
-    return np.frombuffer(cells, ">i8").reshape(-1, len(COLUMNS)).astype(np.int64)
+    identities = leg_identities(np.frombuffer(cells, ">i8").reshape(-1, len(COLUMNS)).astype(np.int64))
+    return Unmatched(lost=identities[items.signs > 0], spare=identities[items.signs < 0])
 
 
-def _add_legs(breaks: Breaks, first: Items | None, again: Items | None, reading: Reading) -> None:
+def _add_legs(breaks: Breaks, first: Unmatched | None, again: Unmatched | None, reading: Reading) -> None:
     """Note those legs that both readings show, on the same side, with their names from the second."""
     if first is None or again is None:
         return
-    for problem, sign in ((Problem.LEG_LOST, 1), (Problem.LEG_SPARE, -1)):
-        lasting = np.intersect1d(_of_side(first, sign), _of_side(again, sign))
+    for problem, before, after in (
+        (Problem.LEG_LOST, first.lost, again.lost),
+        (Problem.LEG_SPARE, first.spare, again.spare),
+    ):
+        lasting = np.intersect1d(before, after)
         still = set(lasting.tolist())
         named = [each for each in reading.named if each.problem is problem and each.identity in still]
         found = Findings()
         found.add(lasting, named)
         breaks.of[problem] = found
-
-
-def _of_side(items: Items, sign: int) -> Hashes:
-    found: Hashes = leg_identities(_codes(items))[items.signs == sign]
-    return found

@@ -17,7 +17,7 @@ from balancebook.ledger.trades import TradeReader
 from balancebook.sketch.sketch import PageError, Sketch
 from balancebook.store.errors import StoreError
 from balancebook.store.pace import Pace
-from balancebook.store.ranges import Progress, RangeScan, ScanReport, tasks_by_turns
+from balancebook.store.ranges import Progress, RangeScan, RangeTask, ScanReport, tasks_by_turns
 from balancebook.store.raw import RawPage
 from balancebook.store.raw_scan import raw_scan
 from balancebook.store.schema import Table
@@ -37,6 +37,18 @@ class Piece:
     partitions: int
     legs: Sketch | None
     named: list[Break] = field(default_factory=list)
+    kept: list[tuple[Legs, Entries]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Unmatched:
+    """Legs, by their identities: those of trades that have no entry, and entries that have no trade."""
+
+    lost: Hashes
+    spare: Hashes
+
+    def __len__(self) -> int:
+        return len(self.lost) + len(self.spare)
 
 
 @dataclass
@@ -63,13 +75,15 @@ class Reading:
 
 @dataclass(frozen=True)
 class Manner:
-    """How to read. budget_rows: of each table. seed, cells: of the sketches. wanted: identities of legs to be named."""
+    """How to read. budget_rows: of each table. seed, cells: of the sketches. wanted: identities of legs to be named.
+    keep: whether the legs themselves are kept, beside their sketch."""
 
     ranges: int
     budget_rows: int | None
     seed: int
     cells: int = CELLS
     wanted: Hashes = field(default_factory=lambda: _NOTHING)
+    keep: bool = False
     pace: Pace | None = None
     progress: Progress | None = None
 
@@ -84,13 +98,11 @@ def read_all(source: Source, manner: Manner) -> Reading:
     Raises StoreError for what no retry mends.
     """
     reading = Reading(legs=manner.sketch() if source.trades else None)
-    pieces = _scan(
-        source, source.base, source.roles.columns, manner, lambda pages: follow(source, pages, manner)
-    )
+    pieces = scan_entries(source, manner)
     for part in pieces:
         if part.whole:
             reading.add(part.gathered)
-    reading.reasons += _why_incomplete(source.base, pieces.report, manner)
+    reading.reasons += why_incomplete(source.base, pieces.report, manner)
     if source.trades and not reading.reasons:
         _read_trades(source, source.trades, manner, reading)
     return reading
@@ -106,6 +118,7 @@ def follow(source: Source, pages: Iterator[RawPage], manner: Manner) -> Piece:
     def folded(some: tuple[Legs, Entries] | None) -> None:
         if some and piece.legs:
             some[0].fold(piece.legs)
+            piece.kept += [some] if manner.keep and len(some[0]) else []
             piece.named += _named(reader, *some, manner.wanted)
 
     for page in pages:
@@ -177,7 +190,14 @@ def _read_trades(source: Source, table: TradeTable, manner: Manner, reading: Rea
         reading.named += named
         if reading.legs:
             reading.legs.merge(sketch)
-    reading.reasons += _why_incomplete(table.table, parts.report, manner)
+    reading.reasons += why_incomplete(table.table, parts.report, manner)
+
+
+def scan_entries(source: Source, manner: Manner, tasks: Sequence[RangeTask] = ()) -> RangeScan[Piece]:
+    """A scan of the ledger, by default all of it; each part is what a range's whole partitions come to."""
+    return _scan(
+        source, source.base, source.roles.columns, manner, lambda pages: follow(source, pages, manner), tasks
+    )
 
 
 def _scan(
@@ -186,20 +206,22 @@ def _scan(
     columns: Sequence[str],
     manner: Manner,
     gathered: Callable[[Iterator[RawPage]], T],
+    tasks: Sequence[RangeTask] = (),
 ) -> RangeScan[T]:
     return raw_scan(
         source.reader,
         [table],
         columns,
         lambda _table, pages: gathered(pages),
-        tasks_by_turns(manner.ranges, 1),
+        tasks or tasks_by_turns(manner.ranges, 1),
         budget_rows=manner.budget_rows,
         pace=manner.pace,
         progress=manner.progress,
     )
 
 
-def _why_incomplete(table: Table, report: ScanReport, manner: Manner) -> list[str]:
+def why_incomplete(table: Table, report: ScanReport, manner: Manner) -> list[str]:
+    """Why a scan of a table does not stand for it, if so."""
     if report.truncated:
         return [f"{table.cql_name} has more rows than the budget of {manner.budget_rows:,}"]
     if report.complete:

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from balancebook.demo.faults.builds import rebuild, stop_build
 from balancebook.demo.faults.journal import Fault, Journal
 from balancebook.demo.faults.kinds import KINDS, FaultError, FaultKind, find_kind
+from balancebook.demo.faults.ledger_plan import Break, plan_breaks, write_breaks
 from balancebook.demo.faults.plan import Step, make_plan
 from balancebook.demo.faults.snapshots import base_files, restore, take_snapshot
 from balancebook.demo.faults.target import Key, Target, chunks, open_target
@@ -162,6 +163,7 @@ def _new_fault(kind: str, keyspace: str, view: str, node: Node) -> Fault:
 class _Injection:
     def __init__(self, journal: Journal, target: Target, kind: FaultKind, progress: Progress) -> None:
         self.journal, self.target, self.kind, self.progress = journal, target, kind, progress
+        self.breaks: list[Break] = []
         started = _new_fault(kind.name, target.keyspace, target.view.name, target.node)
         writes = target.admin.writes(target.keyspace, target.base.name)
         self.fault = replace(
@@ -170,10 +172,14 @@ class _Injection:
 
     def run(self, rows: int, seed: int, where: Mapping[str, Json]) -> Fault:
         steps: list[Step] = []
-        if self.kind.by_row:
+        if self.kind.of_ledger:
+            self.progress(f"choosing {rows} accounts of {self.target.base.cql_name}")
+            self.breaks = plan_breaks(self.target, self.kind.name, rows, seed, where)
+        elif self.kind.by_row:
             self.progress(f"choosing {rows} rows of {self.target.view.cql_name}")
             steps = make_plan(self.target, self.kind.name, rows, seed, where)
-        self.note("planned", [(step.found_as, step.key) for step in steps])
+        found = [(step.found_as, step.key) for step in steps]
+        self.note("planned", found + [(self.kind.found_as or "", each.key) for each in self.breaks])
         try:
             take_snapshot(self.target, self.journal.snapshot_of(self.fault))
         except BaseException:
@@ -188,7 +194,12 @@ class _Injection:
 
     def make(self, steps: list[Step]) -> None:
         target = self.target
-        if self.kind.by_row:
+        if self.kind.of_ledger:
+            write_breaks(target, self.breaks)
+            # They are no foreign writes.
+            written = target.admin.writes(target.keyspace, target.base.name)
+            self.fault = replace(self.fault, base_writes=written)
+        elif self.kind.by_row:
             inject_steps(target, steps)
             verify(target, steps)
         elif self.kind.name == "view_emptied":

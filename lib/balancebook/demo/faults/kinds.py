@@ -16,7 +16,8 @@ class FaultError(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class FaultKind:
-    """One kind. `found_as` is the difference that reconcile must report, one for each chosen row.
+    """One kind. `found_as` is the difference that reconcile must report, one for each chosen row; of a break of the
+    ledger the check that must name it.
 
     Faults without rows (`by_row` false) concern the whole view or the server. With `touches_base` it is
     undone by restoring the base too: its rows were damaged, or the view is not built, and must not be built on rows.
@@ -27,6 +28,7 @@ class FaultKind:
     found_as: str | None = None
     by_row: bool = True
     touches_base: bool = False
+    of_ledger: bool = False
 
 
 _KINDS = (
@@ -44,10 +46,21 @@ _KINDS = (
         "building", "the view dropped and created anew: a build under way", by_row=False, touches_base=True
     ),
     FaultKind("build_stopped", "such a build stopped in the middle", "LOST", by_row=False, touches_base=True),
+    *(
+        FaultKind(f"ledger_{name}", meaning, code, touches_base=True, of_ledger=True)
+        for name, meaning, code in (
+            ("sum", "a balance that is one unit more than it adds up to", "L001"),
+            ("gap", "an account's newest entry, one place further on", "L002"),
+            ("negative", "one unit more withdrawn than there was", "L003"),
+            ("trade", "what a trade brings, without the trade", "L004"),
+            ("time", "an entry that is older than the one before it", "L005"),
+            ("transition", "a withdrawal that brings money", "L006"),
+        )
+    ),
     FaultKind("paused", "the server stopped by SIGSTOP: connections stay, nothing answers", by_row=False),
 )
 KINDS = {kind.name: kind for kind in _KINDS}
-MIXED = tuple(kind.name for kind in _KINDS if kind.by_row and kind.name != "mix")
+MIXED = tuple(kind.name for kind in _KINDS if kind.by_row and kind.name != "mix" and not kind.of_ledger)
 _COMMANDS = ("list", "status", "undo")
 
 
@@ -66,4 +79,4 @@ def find_kind(name: str) -> FaultKind:
 
 def describe_kinds() -> str:
     """One line a kind, for a terminal."""
-    return "\n".join(f"{kind.name:15} {kind.found_as or '':9} {kind.meaning}" for kind in _KINDS)
+    return "\n".join(f"{kind.name:17} {kind.found_as or '':9} {kind.meaning}" for kind in _KINDS)
