@@ -72,64 +72,56 @@ class Follower:
         self._carry = None
 
     def _pairs(self, entries: Entries, later: Numbers, earlier: Numbers) -> None:
+        now, before = entries.take(later), entries.take(earlier)
         for balance, delta in _SUMS:
             if self._roles.has(balance, delta):
-                before, unknown = entries.money[balance][earlier], entries.missing[balance][earlier]
-                self._adds_up(entries, later, before, unknown, balance, delta)
-        order, former = entries.order[later], entries.order[earlier]
-        missing = order - former - 1
+                self._adds_up(now, before.money[balance], before.missing[balance], balance, delta)
+        missing = now.order - before.order - 1
         gaps = missing != 0
-        if gaps.any():
-            self._note(
-                Problem.GAP, entries, later, gaps, "order", former + 1, order, np.abs(missing.astype(float))
-            )
+        self._note(
+            Problem.GAP, now, gaps, "order", before.order + 1, now.order, np.abs(missing.astype(float))
+        )
         if self._roles.has("time"):
-            moments, times = entries.other["time"], entries.missing["time"]
-            back = (moments[later] < moments[earlier]) & ~(times[later] | times[earlier])
-            self._note(Problem.TIME, entries, later, back, "time", moments[earlier], moments[later])
+            moments, former = now.other["time"], before.other["time"]
+            known = ~(now.missing["time"] | before.missing["time"])
+            self._note(Problem.TIME, now, known & (moments < former), "time", former, moments)
 
     def _beginnings(self, firsts: Entries) -> None:
         """The first entries of partitions: nothing was before them, unless their number says that something is gone."""
-        every = np.arange(len(firsts))
         begun = np.isin(firsts.order, FIRST)
         late = firsts.order.astype(float)
-        self._note(
-            Problem.LATE, firsts, every, ~begun, "order", np.ones_like(firsts.order), firsts.order, late
-        )
-        really = np.flatnonzero(begun)
+        self._note(Problem.LATE, firsts, ~begun, "order", np.ones_like(firsts.order), firsts.order, late)
+        really = firsts.take(np.flatnonzero(begun))
         for balance, delta in _SUMS:
             if self._roles.has(balance, delta):
-                nothing = np.zeros_like(firsts.money[balance][really])
-                self._adds_up(firsts, really, nothing, np.zeros(len(really), bool), balance, delta)
+                nothing = np.zeros_like(really.money[balance])
+                self._adds_up(really, nothing, np.zeros(len(really), bool), balance, delta)
 
-    def _adds_up(
-        self, entries: Entries, places: Numbers, before: Money, unknown: Flags, balance: str, delta: str
-    ) -> None:
-        found, moved = entries.money[balance][places], entries.money[delta][places]
-        null = entries.missing[balance][places] | entries.missing[delta][places]
-        self._note(Problem.MISSING, entries, places, null, balance, before, found)
+    def _adds_up(self, now: Entries, before: Money, unknown: Flags, balance: str, delta: str) -> None:
+        found, moved = now.money[balance], now.money[delta]
+        null = now.missing[balance] | now.missing[delta]
+        self._note(Problem.MISSING, now, null, balance, before, found)
         with localcontext(EXACT), np.errstate(over="ignore"):
             expected = before + moved
             over = _overflows(before, moved, expected)
             wrong = np.asarray(expected != found, bool)
         known = ~(null | unknown)
-        self._note(Problem.SUM, entries, places, known & wrong & ~over, balance, expected, found)
+        self._note(Problem.SUM, now, known & wrong & ~over, balance, expected, found)
         if over.any():
             exact = before.astype(object) + moved.astype(object)
-            self._note(Problem.OVERFLOW, entries, places, known & over, balance, exact, found)
+            self._note(Problem.OVERFLOW, now, known & over, balance, exact, found)
 
     def _each(self, entries: Entries) -> None:
         """What an entry says by itself."""
-        every = np.arange(len(entries))
         for balance in ("available", "held"):
             if self._roles.has(balance):
                 found = entries.money[balance]
                 negative = np.asarray(found < 0, bool) & ~entries.missing[balance]
-                self._note(Problem.NEGATIVE, entries, every, negative, balance, np.zeros_like(found), found)
+                self._note(Problem.NEGATIVE, entries, negative, balance, np.zeros_like(found), found)
         if self._roles.has("type"):
-            self._movements(entries, every)
+            self._movements(entries)
 
-    def _movements(self, entries: Entries, every: Numbers) -> None:
+    def _movements(self, entries: Entries) -> None:
         types, unknown = entries.other["type"], np.ones(len(entries), bool)
         signs = {
             role: np.sign(entries.money[role]).astype(np.int64)
@@ -142,10 +134,8 @@ class Follower:
             unknown &= ~of_kind
             wrong |= of_kind & self._moves_otherwise(entries, kind, signs)
         unknown &= ~entries.missing["type"]
-        self._note(Problem.TYPE, entries, every, unknown, "type", None, types)
-        self._note(
-            Problem.SIGNS, entries, every, wrong, "delta_available", None, entries.money["delta_available"]
-        )
+        self._note(Problem.TYPE, entries, unknown, "type", None, types)
+        self._note(Problem.SIGNS, entries, wrong, "delta_available", None, entries.money["delta_available"])
 
     def _moves_otherwise(self, entries: Entries, kind: str, signs: Mapping[str, Numbers]) -> Flags:
         movement, there = MOVEMENTS[kind], self._roles.has("delta_available")
@@ -165,24 +155,22 @@ class Follower:
         told: Flags = known & wrong
         return told
 
-    def _note(  # noqa: PLR0913, PLR0917 (columns of one table)
+    def _note(
         self,
         problem: Problem,
         entries: Entries,
-        places: Numbers,
         which: Flags,
         what: str,
         expected: Money | None,
         found: Money,
         sizes: npt.NDArray[np.float64] | None = None,
     ) -> None:
-        """Note those of the entries at `places` for which `which` is so; the other columns are as long as it."""
-        some = np.flatnonzero(which)
-        if not len(some):
+        places = np.flatnonzero(which)
+        if not len(places):
             return
-        wanted = expected[some] if expected is not None else None
-        size = sizes[some] if sizes is not None else _distance(wanted, found[some])
-        self._noted(problem, entries.take(places[some]), what, wanted, found[some], size)
+        wanted = expected[places] if expected is not None else None
+        size = sizes[places] if sizes is not None else _distance(wanted, found[places])
+        self._noted(problem, entries.take(places), what, wanted, found[places], size)
 
     def _noted(
         self,
