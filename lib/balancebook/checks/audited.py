@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import nullcontext
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
@@ -38,10 +38,8 @@ def audited(ctx: Context, scope: Scope) -> AuditReport:
     done = _audits.setdefault(ctx.reader, {})
     if scope not in done:
         source = open_source(ctx.reader, ctx.target.base, ctx.profile)
-        with ExitStack() as opened:
-            pace = pace_of(ctx.reader, ctx.view, None, paced=not ctx.profile.embedded)
-            if pace:
-                opened.enter_context(pace)
+        pace = pace_of(ctx.reader, ctx.view, None, paced=not ctx.profile.embedded)
+        with pace or nullcontext():
             done[scope] = audit(source, _asking(ctx, scope, pace))
     return done[scope]
 

@@ -21,7 +21,7 @@ from balancebook.ledger.reading import Manner, Reading, Unmatched, read_all
 from balancebook.ledger.source import Source
 from balancebook.sketch.sketch import Items
 from balancebook.store.pace import Pace
-from balancebook.store.ranges import RANGES, Progress
+from balancebook.store.ranges import RANGES
 
 # Of cells of 128 bytes: 38 MB for each range in flight, and legs by the hundred thousand.
 _MOST_CELLS = 300_000
@@ -32,19 +32,16 @@ _CELLS_A_LEG = 1.7
 class AuditReport:
     """What an audit found.
 
-    breaks: those that two readings show alike. in_flight: how many the first alone showed. entries, partitions, trades:
-    how many were read. reasons: why it is not complete, if so. no_trades: why trades were not held against entries.
-    readings: how often the tables were read.
+    breaks: those that two readings show alike. entries, partitions, trades: how many were read. reasons: why it is not
+    complete, if so. no_trades: why trades were not held against entries.
     """
 
     breaks: Breaks
-    in_flight: int
     entries: int
     partitions: int
     trades: int
     reasons: tuple[str, ...] = ()
     no_trades: str = ""
-    readings: int = 1
 
 
 @dataclass(frozen=True)
@@ -61,7 +58,6 @@ class Asking:
     accounts: Sequence[tuple[Any, Any]] | None = None
     sample: int | None = None
     pace: Pace | None = None
-    progress: Progress | None = None
     sleep: Callable[[float], None] = time.sleep
     seed: int = field(default_factory=lambda: secrets.randbits(64))
 
@@ -79,58 +75,53 @@ def audit(source: Source, asking: Asking) -> AuditReport:
         asking.seed,
         keep=asking.of_part,
         pace=asking.pace,
-        progress=asking.progress,
     )
-    first, legs, readings = _read(source, manner, asking)
+    first, legs = _read(source, manner, asking)
     if not (first.breaks.count or legs):
-        return _report(source, first, Breaks(), 0, readings)
+        return _report(source, first, Breaks())
     asking.sleep(asking.grace_s)
     wanted = np.concatenate([legs.lost, legs.spare]) if legs else manner.wanted
-    again, legs_again, more = _read(source, replace(manner, wanted=wanted), asking)
+    again, legs_again = _read(source, replace(manner, wanted=wanted), asking)
     breaks = first.breaks.lasting(again.breaks)
     if not again.reasons:
         _add_legs(breaks, legs, legs_again, again)
-    seen = first.breaks.count + (len(legs) if legs else 0)
-    return _report(source, again, breaks, seen - breaks.count if not again.reasons else 0, readings + more)
+    return _report(source, again, breaks)
 
 
-def _report(source: Source, reading: Reading, breaks: Breaks, in_flight: int, readings: int) -> AuditReport:
+def _report(source: Source, reading: Reading, breaks: Breaks) -> AuditReport:
     return AuditReport(
         breaks=breaks,
-        in_flight=in_flight,
         entries=reading.entries,
         partitions=reading.partitions,
         trades=reading.trades,
         reasons=tuple(dict.fromkeys(reading.reasons)),
         no_trades=source.no_trades,
-        readings=readings,
     )
 
 
-def _read(source: Source, manner: Manner, asking: Asking) -> tuple[Reading, Unmatched | None, int]:
-    """A reading, the legs that differ in it, if any, and how often it was read."""
+def _read(source: Source, manner: Manner, asking: Asking) -> tuple[Reading, Unmatched | None]:
+    """A reading, and the legs that differ in it, if any."""
     if asking.accounts is not None:
-        return *read_accounts(source, asking.accounts, manner), 1
+        return read_accounts(source, asking.accounts, manner)
     if asking.sample is not None:
-        return *read_sample(source, asking.sample, manner), 1
+        return read_sample(source, asking.sample, manner)
     return _read_all(source, manner)
 
 
-def _read_all(source: Source, manner: Manner) -> tuple[Reading, Unmatched | None, int]:
+def _read_all(source: Source, manner: Manner) -> tuple[Reading, Unmatched | None]:
     """With a larger sketch again if more legs differ than this one can name."""
     reading = read_all(source, manner)
     if reading.legs is None or reading.reasons:
-        return reading, None, 1
+        return reading, None
     items = reading.legs.peel()
     if items.complete:
-        return reading, _unmatched(items), 1
+        return reading, _unmatched(items)
     about = reading.legs.estimate()
     cells = max(int(about * _CELLS_A_LEG), 2 * manner.cells)
     if cells > _MOST_CELLS:
         reading.reasons.append(f"about {about:,} entries and trades do not match, too many to name them")
-        return reading, None, 1
-    again, unmatched, readings = _read_all(source, replace(manner, cells=cells))
-    return again, unmatched, readings + 1
+        return reading, None
+    return _read_all(source, replace(manner, cells=cells))
 
 
 def _unmatched(items: Items) -> Unmatched:

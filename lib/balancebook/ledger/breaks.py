@@ -79,15 +79,16 @@ class Findings:
     def add(self, identities: Hashes, some: Sequence[Break]) -> None:
         """Breaks; `some` are at least the KEPT worst of them and the first."""
         self.identities.append(identities)
-        self.worst = heapq.nsmallest(KEPT, [*self.worst, *some], key=_worst_first)
-        candidates = [*some, *([self.first] if self.first else [])]
-        self.first = min(candidates, key=_earliest, default=None)
+        self._keep(some, some)
 
     def merge(self, other: Findings) -> None:
+        """Add those of another part of the ledger."""
         self.identities += other.identities
-        self.worst = heapq.nsmallest(KEPT, [*self.worst, *other.worst], key=_worst_first)
-        candidates = [each.first for each in (self, other) if each.first]
-        self.first = min(candidates, key=_earliest, default=None)
+        self._keep(other.worst, [other.first] if other.first else [])
+
+    def _keep(self, worst: Sequence[Break], firsts: Sequence[Break]) -> None:
+        self.worst = heapq.nsmallest(KEPT, [*self.worst, *worst], key=_worst_first)
+        self.first = min([*firsts, *([self.first] if self.first else [])], key=_earliest, default=None)
 
 
 def _worst_first(each: Break) -> tuple[float, str]:
@@ -112,11 +113,6 @@ class Breaks:
         for problem, findings in other.of.items():
             self.of[problem].merge(findings)
 
-    def identities(self) -> Hashes:
-        """Of all breaks together."""
-        every = [each for findings in self.of.values() for each in findings.identities]
-        return np.concatenate(every) if every else np.empty(0, np.uint64)
-
     def kept(self) -> Iterator[Break]:
         """Those that are known by name."""
         for findings in self.of.values():
@@ -128,7 +124,7 @@ class Breaks:
         for problem, findings in self.of.items():
             seen = _joined(again.of[problem].identities)
             both = np.intersect1d(_joined(findings.identities), seen)
-            still = {int(each) for each in both} if findings.worst else set()
+            still = set(both.tolist())
             named = [each for each in again.of[problem].worst if each.identity in still]
             firsts = [each for each in (again.of[problem].first, findings.first) if each]
             first = next((each for each in firsts if each.identity in still), None)

@@ -202,6 +202,30 @@ class EntryReader:
         return money_of(columns, at, self.roles.types[at], self.types[at])
 
 
+class WholePartitions:
+    """Of entries that come page by page gives those whose partitions have ended. `open`: of the one that has not."""
+
+    def __init__(self) -> None:
+        self.open: Entries | None = None
+
+    def feed(self, some: Entries, new: Entries) -> Entries:
+        """`some` are those that matter of `new`, at least one, the last of which tells what may go on."""
+        entries = some.after(self.open) if self.open is not None else some
+        still = (entries.account == new.account[-1]) & (entries.asset == new.asset[-1])
+        self.open = entries.take(np.flatnonzero(still)).trimmed()
+        return entries.take(np.flatnonzero(~still))
+
+    def finish(self) -> Entries | None:
+        """Those of the last partition, if there is any."""
+        last, self.open = self.open, None
+        return last
+
+
+def plain(value: Any) -> Any:
+    """A number of an array as Python has it."""
+    return int(value) if isinstance(value, np.integer) else value
+
+
 def money_of(columns: Columns, at: int, cql_type: str, driver_type: Any) -> Money:
     """The amounts of one column; null is 0."""
     if is_number(cql_type):

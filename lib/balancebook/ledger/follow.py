@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from balancebook.ledger.breaks import Break, Breaks, Problem, identity_of, noted
-from balancebook.ledger.entries import EXACT, Entries, EntryReader, Flags, Money, Numbers
+from balancebook.ledger.entries import EXACT, Entries, EntryReader, Flags, Money, Numbers, plain
 from balancebook.ledger.orders import Orders
 from balancebook.ledger.rules import MOVEMENTS
 from balancebook.sketch.columns import hash_of, is_number
@@ -188,12 +188,12 @@ class Follower:
 
         def made(place: int) -> Break:
             null = what in entries.missing and entries.missing[what][place]
-            shown = self._text(entries, place) if what == "type" else _plain(found[place])
+            shown = self._text(entries, place) if what == "type" else plain(found[place])
             return Break(
                 problem,
                 self._reader.key(entries, place),
                 what,
-                None if expected is None else _plain(expected[place]),
+                None if expected is None else plain(expected[place]),
                 None if null else shown,
                 self._reader.time(entries, place),
                 float(sizes[place]),
@@ -219,10 +219,6 @@ def _distance(expected: Money | None, found: Money) -> npt.NDArray[np.float64]:
     there = found.astype(float)
     distance: npt.NDArray[np.float64] = np.abs(there if expected is None else there - expected.astype(float))
     return distance
-
-
-def _plain(value: Any) -> Any:
-    return int(value) if isinstance(value, np.integer) else value
 
 
 def _code(text: str, roles: Any) -> int:

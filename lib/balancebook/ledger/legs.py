@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from balancebook.assets import format_amount
 from balancebook.ledger.breaks import identity_of
-from balancebook.ledger.entries import Entries, Flags, Money, Numbers
+from balancebook.ledger.entries import Entries, Flags, Money, Numbers, WholePartitions
 from balancebook.ledger.rules import CREDIT, DEBIT
 from balancebook.sketch.layout import RowLayout
 from balancebook.sketch.sketch import Sketch
@@ -67,19 +67,16 @@ class EntryLegs:
     def __init__(self, kinds: Mapping[int, str], *, held: bool, by_text: bool) -> None:
         self._codes = np.array([code for code, kind in kinds.items() if kind in (DEBIT, CREDIT)], np.int64)
         self._held, self._by_text = held, by_text
-        self._open: Entries | None = None
+        self._partitions = WholePartitions()
 
     def feed(self, new: Entries) -> tuple[Legs, Entries]:
         """The legs of the partitions that have ended with these entries, at least one, and the entries they are of."""
         some = new.take(np.flatnonzero(np.isin(new.other["type"], self._codes)))
-        entries = some.after(self._open) if self._open is not None else some
-        still = (entries.account == new.account[-1]) & (entries.asset == new.asset[-1])
-        self._open = entries.take(np.flatnonzero(still)).trimmed()
-        return self._legs(entries.take(np.flatnonzero(~still)))
+        return self._legs(self._partitions.feed(some, new))
 
     def finish(self) -> tuple[Legs, Entries] | None:
         """Those of the last partition, if there is any."""
-        last, self._open = self._open, None
+        last = self._partitions.finish()
         return self._legs(last) if last is not None else None
 
     def _legs(self, entries: Entries) -> tuple[Legs, Entries]:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from balancebook.ledger.breaks import Problem
-from balancebook.ledger.entries import Entries, Flags, Money, Numbers
+from balancebook.ledger.entries import Entries, Flags, Money, Numbers, WholePartitions
 from balancebook.ledger.rules import LOCK, REFUND, UNLOCK
 
 # Of one partition so many are held; beyond it, those locks that were given back are forgotten, and another unlock of
@@ -28,25 +28,22 @@ class Orders:
         self._lock, self._unlock, self._refund = (np.array(codes[name], np.int64) for name in codes)
         self._ours = np.concatenate([self._lock, self._unlock, self._refund])
         self._noted = noted
-        self._held: Entries | None = None
+        self._partitions = WholePartitions()
 
     def feed(self, new: Entries) -> None:
         """The next entries, at least one."""
         ours = np.isin(new.other["type"], self._ours) & ~new.missing["reference"]
         some = new.take(np.flatnonzero(ours))
-        entries = some.after(self._held) if self._held is not None else some
-        open_now = (entries.account == new.account[-1]) & (entries.asset == new.asset[-1])
-        self._judge(entries.take(np.flatnonzero(~open_now)))
-        held = entries.take(np.flatnonzero(open_now))
-        if len(held) > _MOST_HELD:
-            held = held.take(self._unsettled(held))
-        self._held = held.trimmed()
+        self._judge(self._partitions.feed(some, new))
+        held = self._partitions.open
+        if held is not None and len(held) > _MOST_HELD:
+            self._partitions.open = held.take(self._unsettled(held)).trimmed()
 
     def finish(self) -> None:
         """The last partition ends."""
-        if self._held is not None:
-            self._judge(self._held)
-        self._held = None
+        last = self._partitions.finish()
+        if last is not None:
+            self._judge(last)
 
     def _judge(self, entries: Entries) -> None:
         if not len(entries):

@@ -9,15 +9,14 @@ from typing import Any, TypeVar
 import numpy as np
 
 from balancebook.ledger.breaks import Break, Breaks, Hashes, Problem
-from balancebook.ledger.entries import Entries, EntryReader
+from balancebook.ledger.entries import Entries, EntryReader, plain
 from balancebook.ledger.follow import Follower
 from balancebook.ledger.legs import LAYOUT, EntryLegs, Legs, among, leg_identities
 from balancebook.ledger.source import Source, TradeTable
 from balancebook.ledger.trades import TradeReader
-from balancebook.sketch.sketch import PageError, Sketch
-from balancebook.store.errors import StoreError
+from balancebook.sketch.sketch import Sketch
 from balancebook.store.pace import Pace
-from balancebook.store.ranges import Progress, RangeScan, RangeTask, ScanReport, tasks_by_turns
+from balancebook.store.ranges import RangeScan, RangeTask, ScanReport, tasks_by_turns
 from balancebook.store.raw import RawPage
 from balancebook.store.raw_scan import raw_scan
 from balancebook.store.schema import Table
@@ -85,7 +84,6 @@ class Manner:
     wanted: Hashes = field(default_factory=lambda: _NOTHING)
     keep: bool = False
     pace: Pace | None = None
-    progress: Progress | None = None
 
     def sketch(self) -> Sketch:
         """An empty one for legs."""
@@ -122,7 +120,7 @@ def follow(source: Source, pages: Iterator[RawPage], manner: Manner) -> Piece:
             piece.named += _named(reader, *some, manner.wanted)
 
     for page in pages:
-        entries = _entries(reader, page)
+        entries = reader.read(page)
         follower.feed(entries)
         if legs and len(entries):
             folded(legs.feed(entries))
@@ -136,13 +134,6 @@ def _entry_legs(source: Source, follower: Follower) -> EntryLegs | None:
     if not source.trades:
         return None
     return EntryLegs(follower.kinds, held=source.roles.has("delta_held"), by_text=source.by_text)
-
-
-def _entries(reader: EntryReader, page: RawPage) -> Entries:
-    try:
-        return reader.read(page)
-    except PageError as error:
-        raise StoreError("protocol", f"A page cannot be read: {error}", "Run it again.") from error
 
 
 def _named(reader: EntryReader, legs: Legs, entries: Entries, wanted: Hashes) -> list[Break]:
@@ -164,7 +155,7 @@ def _spare(reader: EntryReader, entries: Entries, row: int, identity: int) -> Br
         reader.key(entries, row),
         f"trade {reader.reference(entries, row)}",
         None,
-        int(amount) if isinstance(amount, np.integer) else amount,
+        plain(amount),
         reader.time(entries, row),
         abs(float(amount)),
         identity,
@@ -216,7 +207,6 @@ def _scan(
         tasks or tasks_by_turns(manner.ranges, 1),
         budget_rows=manner.budget_rows,
         pace=manner.pace,
-        progress=manner.progress,
     )
 
 

@@ -11,8 +11,6 @@ from balancebook.ledger.entries import money_of
 from balancebook.ledger.legs import Legs, Trades, among, leg_identities, legs_of_trades
 from balancebook.ledger.source import Source, TradeTable
 from balancebook.sketch.columns import ColumnReader, Columns
-from balancebook.sketch.sketch import PageError
-from balancebook.store.errors import StoreError
 from balancebook.store.raw import RawPage, decode
 
 ID, BUYER, SELLER, BASE, QUOTE, QUANTITY, AMOUNT = range(7)
@@ -27,11 +25,8 @@ class TradeReader:
         self._columns = ColumnReader(table.cql_types)
 
     def read(self, page: RawPage) -> tuple[Columns, Legs]:
-        """The trades of a page and their legs. Raises StoreError."""
-        try:
-            columns = self._columns.read(page.body, page.start, page.rows)
-        except PageError as error:
-            raise StoreError("protocol", f"A page cannot be read: {error}", "Run it again.") from error
+        """The trades of a page and their legs. Raises PageError."""
+        columns = self._columns.read(page.body, page.start, page.rows)
         trades = Trades(
             *(columns.values[:, at] for at in (ID, BUYER, SELLER, BASE, QUOTE)),
             *(

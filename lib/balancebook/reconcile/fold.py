@@ -9,8 +9,7 @@ from typing import Protocol
 
 from balancebook.reconcile.sides import BASE, VIEW, Side
 from balancebook.sketch.layout import RowLayout
-from balancebook.sketch.sketch import PageError, Sketch
-from balancebook.store.errors import StoreError
+from balancebook.sketch.sketch import Sketch
 from balancebook.store.pace import Pace
 from balancebook.store.ranges import IN_FLIGHT, PAGE_SIZE, Progress, RangeTask, ScanReport
 from balancebook.store.raw import RawPage
@@ -140,16 +139,13 @@ class ThreadFolder:
             wheres=[side.selected.where for side in job.sides],
             pace=self.pace,
         )
-        try:
-            for part in scan:
-                sketch, counted = part.gathered
-                if part.whole:
-                    counts = (counted, Counts()) if part.task.table == BASE else (Counts(), counted)
-                    yield FoldedPart([part.task], sketch, 1 if part.task.table == BASE else -1, counts)
-                sketch.clear()
-                spare.put(sketch)
-        except PageError as error:
-            raise StoreError("protocol", f"A page cannot be read: {error}", "Run it again.") from error
+        for part in scan:
+            sketch, counted = part.gathered
+            if part.whole:
+                counts = (counted, Counts()) if part.task.table == BASE else (Counts(), counted)
+                yield FoldedPart([part.task], sketch, 1 if part.task.table == BASE else -1, counts)
+            sketch.clear()
+            spare.put(sketch)
 
 
 def _taken(spare: SimpleQueue[Sketch]) -> Sketch | None:

@@ -11,8 +11,7 @@ from balancebook.reconcile.found import decoded_key
 from balancebook.reconcile.sides import Side
 from balancebook.reconcile.values import Cells
 from balancebook.sketch.layout import RowLayout
-from balancebook.sketch.sketch import FoundRows, PageError, Wanted, key_lane
-from balancebook.store.errors import StoreError
+from balancebook.sketch.sketch import FoundRows, Wanted, key_lane
 from balancebook.store.names import quote
 from balancebook.store.pace import Pace
 from balancebook.store.ranges import RANGES, ScanReport, tasks_by_turns
@@ -126,11 +125,8 @@ class Rereader:
         return raw_pages(self.reader, self._select(side) + limited) if number else iter(())
 
     def _wanted(self, page: RawPage, wanted: Wanted) -> FoundRows:
-        """The rows of a page that are wanted. Raises StoreError for a page that is not as it says."""
-        try:
-            return wanted.find(page.body, page.start, page.rows)[0]
-        except PageError as error:
-            raise StoreError("protocol", f"A page cannot be read: {error}", "Run it again.") from error
+        """The rows of a page that are wanted. Raises PageError."""
+        return wanted.find(page.body, page.start, page.rows)[0]
 
     def _select(self, side: int) -> str:
         selected = ", ".join(quote(name) for name in self.columns)

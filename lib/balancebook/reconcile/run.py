@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -117,10 +117,8 @@ class _Run:
     def _compared(self) -> tuple[str, ComparisonReport]:
         if self.request.depth == "definition" and not self.request.keys:
             return "definition", definition(self.reader, self.view)
-        with ExitStack() as opened:
-            pace = pace_of(self.reader, self.view, self.request.rate, paced=self._paced)
-            if pace:
-                opened.enter_context(pace)
+        pace = pace_of(self.reader, self.view, self.request.rate, paced=self._paced)
+        with pace or nullcontext():
             found = self._read(pace)
         if pace:
             self._tell_of(pace.report())

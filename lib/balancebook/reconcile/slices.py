@@ -13,7 +13,7 @@ from cassandra.query import BoundStatement
 from balancebook.reconcile.sides import Side
 from balancebook.reconcile.values import Cells
 from balancebook.store.errors import StoreError
-from balancebook.store.pace import Pace
+from balancebook.store.pace import Pace, waiting
 from balancebook.store.ranges import MAY_PASS, NARROW
 from balancebook.store.reader import Reader, doing
 
@@ -73,7 +73,7 @@ class SliceReader:
         try:
             bound = self.reader.bind(cql, params, self.consistency)
             bound.fetch_size = _PAGE_ROWS
-            self._wait(0)
+            waiting(self.pace)(0)
             return _Begun(wanted, doing(cql), bound, self.reader.send(bound))
         except StoreError as error:
             self.failures_in_a_row += 1
@@ -86,17 +86,13 @@ class SliceReader:
         while True:
             result = self._page(begun, future, state)
             state = result.paging_state
-            self._wait(len(result.current_rows))
+            waiting(self.pace)(len(result.current_rows))
             if state:
                 future = self.reader.send(begun.bound, state)
             for row in result.current_rows:
                 yield from begun.wanted.side.shaped(row)
             if not state:
                 return
-
-    def _wait(self, rows: int) -> None:
-        if self.pace:
-            self.pace.wait(rows)
 
     def _page(self, begun: _Begun, future: ResponseFuture, state: bytes | None) -> ResultSet:
         try:

@@ -14,6 +14,7 @@ from balancebook.sketch import rows as pages
 from balancebook.sketch.kernels import Shape
 from balancebook.sketch.layout import RowLayout
 from balancebook.sketch.rows import Page, Words
+from balancebook.store.errors import StoreError
 
 CELL_BYTES = 8
 _LINE = 64
@@ -25,8 +26,11 @@ _MEANINGS = {
 }
 
 
-class PageError(ValueError):
+class PageError(StoreError):
     """A page that is not what its layout says. Some of its rows may have been folded: the sketch is spoilt."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__("protocol", f"A page cannot be read: {why}", "Run it again.")
 
 
 class KeyWidthError(ValueError):

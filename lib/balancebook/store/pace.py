@@ -280,9 +280,9 @@ def open_pace(reader: Reader, view: Table, *, rate: float | None = None) -> Pace
     return Pace(rate=rate, canary=canary, limit_ms=limit_ms, free_rows=free)
 
 
-def waiting(pace: Pace | None, until: float = math.inf) -> Callable[[int], None] | None:
-    """The `wait` of raw_pages (see store.raw) by that pace, if there is one."""
-    return partial(pace.wait, until=until) if pace else None
+def waiting(pace: Pace | None, until: float = math.inf) -> Callable[[int], None]:
+    """`wait` of that pace; without one, of who need not wait."""
+    return partial(pace.wait, until=until) if pace else lambda _rows: None
 
 
 def pace_of(reader: Reader, view: Table, rate: float | None, *, paced: bool) -> Pace | None:

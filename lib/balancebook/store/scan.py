@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from balancebook.store.dialects import dialect_of
 from balancebook.store.errors import StoreError
 from balancebook.store.names import quote
-from balancebook.store.pace import Pace
+from balancebook.store.pace import Pace, waiting
 from balancebook.store.ranges import (
     IN_FLIGHT,
     PAGE_SIZE,
@@ -71,16 +71,15 @@ def scan(  # noqa: PLR0913  (keywords with defaults, each of them used)
     require_murmur3(reader)
     selected = ("DISTINCT " if distinct else "") + ", ".join(quote(name) for name in columns)
     suffix = dialect_of(reader.server, reader.profile).scan_suffix
+    wait = waiting(pace)
 
     def read(task: RangeTask, page_size: int, grant: Grant) -> list[Row]:
         clause, params = range_clause(table, task.tokens)
         rows: list[Row] = []
         cql = f"SELECT {selected} FROM {table.cql_name}{filtered(clause, where)}{suffix}"
-        if pace:
-            pace.wait(0)
+        wait(0)
         for page in reader.pages(cql, params, page_size=page_size):
-            if pace:
-                pace.wait(len(page))
+            wait(len(page))
             allowed = grant(len(page))
             rows += page[:allowed]
             if allowed < len(page):
