@@ -9,17 +9,16 @@ drawn anew for each: reading the columns of entries and trades (twice, for the n
 from __future__ import annotations
 
 import argparse
-import random
 import shutil
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from exchange import commit
-from reconcile import Cost, here, ratios, spread
+from reconcile import Cost, count_rows, here, interleaved, ratios, spread
 from server import own_server
 
 from balancebook.demo.generate import Size
@@ -29,7 +28,6 @@ from balancebook.ledger.audit import Asking, audit
 from balancebook.ledger.source import Source, open_source
 from balancebook.settings import load_profile
 from balancebook.store.ranges import RANGES, tasks_by_turns
-from balancebook.store.raw import RawPage
 from balancebook.store.raw_scan import raw_scan
 from balancebook.store.reader import open_reader
 
@@ -46,14 +44,11 @@ class Ledger:
 def only_read(ledger: Ledger) -> None:
     """Read the columns that the audit reads, and do nothing with them."""
 
-    def gather(_table: int, pages: Iterator[RawPage]) -> int:
-        return sum(page.rows for page in pages)
-
     source, rows = ledger.source, 0
     tables = [(source.base, source.roles.columns)]
     tables += [(source.trades.table, source.trades.columns)] if source.trades else []
     for table, columns in tables:
-        scan = raw_scan(source.reader, [table], columns, gather, tasks_by_turns(RANGES, 1))
+        scan = raw_scan(source.reader, [table], columns, count_rows, tasks_by_turns(RANGES, 1))
         rows += sum(part.gathered for part in scan)
     assert rows == ledger.entries + ledger.trades
 
@@ -72,12 +67,7 @@ def measure(ledger: Ledger, rounds: int) -> None:
         "only reading, again (A/A)": lambda: here(lambda: only_read(ledger)),
         "audit, warm": lambda: here(lambda: whole(ledger)),
     }
-    for way in ways.values():
-        way()
-    found: dict[str, list[Cost]] = {name: [] for name in ways}
-    for _ in range(rounds):
-        for name in random.sample(list(ways), len(ways)):
-            found[name].append(ways[name]())
+    found = interleaved(ways, rounds)
     reading = found["only reading"]
     print(f"\n{'':28} {'wall s':>16} {'ratio':>18} {'CPU s':>7} {'ratio':>18} {'entries/CPU s':>14}")
     for name, costs in found.items():

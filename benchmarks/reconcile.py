@@ -83,11 +83,8 @@ def only_read(bench: Exchange) -> None:
     sides = base_side(bench.reader, view), view_side(view)
     columns = (*sides[1].key, *sides[1].values)
 
-    def gather(_table: int, pages: Iterator[RawPage]) -> int:
-        return sum(page.rows for page in pages)
-
     tables = [side.table for side in sides]
-    scan = raw_scan(bench.reader, tables, columns, gather, tasks_by_turns(RANGES, 2))
+    scan = raw_scan(bench.reader, tables, columns, count_rows, tasks_by_turns(RANGES, 2))
     assert sum(part.gathered for part in scan) == 2 * bench.rows
 
 
@@ -107,6 +104,22 @@ def command(bench: Exchange, expected: int = 0, *more: str) -> tuple[Cost, dict[
     return cost, json.loads(out)
 
 
+def interleaved(ways: dict[str, Callable[[], Cost]], rounds: int) -> dict[str, list[Cost]]:
+    """What each way costs in every round, in an order drawn anew for each; once before, for nothing."""
+    for way in ways.values():
+        way()
+    found: dict[str, list[Cost]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name in random.sample(list(ways), len(ways)):
+            found[name].append(ways[name]())
+    return found
+
+
+def count_rows(_table: int, pages: Iterator[RawPage]) -> int:
+    """What a scan gathers of a range that only reads it."""
+    return sum(page.rows for page in pages)
+
+
 def speed(bench: Exchange, rounds: int) -> None:
     """The table of ratios."""
     ways: dict[str, Callable[[], Cost]] = {
@@ -115,12 +128,7 @@ def speed(bench: Exchange, rounds: int) -> None:
         "reconcile, warm": lambda: here(lambda: compare(bench)),
         "the whole command, cold": lambda: command(bench)[0],
     }
-    for way in ways.values():
-        way()
-    found: dict[str, list[Cost]] = {name: [] for name in ways}
-    for _ in range(rounds):
-        for name in random.sample(list(ways), len(ways)):
-            found[name].append(ways[name]())
+    found = interleaved(ways, rounds)
     print(f"\n{'':28} {'wall s':>16} {'ratio':>18} {'CPU s':>7} {'ratio':>18} {'peak MB':>8}")
     reading = found["only reading"]
     for name, costs in found.items():

@@ -8,20 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from hashlib import blake2b
 from typing import Any
 from uuid import UUID
 
 from balancebook.demo.faults.inject import Statement, delete, insert, update
 from balancebook.demo.faults.kinds import FaultError
-from balancebook.demo.faults.target import Key, Target, primary_key
-from balancebook.errors import UsageError
+from balancebook.demo.faults.target import Key, Target, present, primary_key, rank_of, require_enough
 from balancebook.profile import LedgerSchema
 from balancebook.store.names import quote
-from balancebook.store.scan import scan
 
 Entry = dict[str, Any]
-_EVERYTHING = 10**12
 # No trade has such an id: the demo counts from 1.
 _NO_TRADE = 10**15
 
@@ -47,12 +43,7 @@ def plan_breaks(target: Target, kind: str, rows: int, seed: int, where: Mapping[
             break
         if made := make(newest, len(found)):
             found.append(made)
-    if len(found) < rows:
-        raise UsageError(
-            f"{len(found)} accounts of {target.base.cql_name} can carry a fault {kind}, not {rows}.",
-            f"Ask for --rows {len(found)} or fewer." if found else "Choose another kind, or another user.",
-            parameter="rows",
-        )
+    require_enough(len(found), rows, f"accounts of {target.base.cql_name}", kind)
     return found
 
 
@@ -65,24 +56,10 @@ def _newest_entries(target: Target, seed: int, where: Mapping[str, Any]) -> Iter
         f"SELECT {', '.join(map(quote, names))} FROM {target.base.cql_name} WHERE {given} "
         f"ORDER BY {quote(target.profile.ledger.order)} DESC LIMIT 2"
     )
-    salt = str(seed).encode()
-
-    def rank(key: Key) -> bytes:
-        return blake2b(repr(key).encode(), key=salt, digest_size=8).digest()
-
-    for key in sorted(_accounts(target, partition, where), key=rank):
-        yield [dict(zip(names, row, strict=True)) for row in target.reader.rows(cql, key)]
-
-
-def _accounts(target: Target, partition: Sequence[str], where: Mapping[str, Any]) -> Iterator[Key]:
-    keys = scan(target.reader, target.base, partition, budget_rows=_EVERYTHING, distinct=True)
-    for page in keys:
-        for key in page:
-            named = dict(zip(partition, key, strict=True))
-            if all(named.get(name, value) == value for name, value in where.items()):
-                yield key
-    if not keys.report.complete:
-        raise FaultError(f"{target.base.cql_name} could not be read: {'; '.join(keys.report.reasons)}.")
+    for key in sorted(target.partitions(), key=rank_of(seed)):
+        named = dict(zip(partition, key, strict=True))
+        if all(named.get(name, value) == value for name, value in where.items()):
+            yield [dict(zip(names, row, strict=True)) for row in target.reader.rows(cql, key)]
 
 
 class _Maker:
@@ -112,7 +89,7 @@ class _Maker:
         if len(newest) < 2:
             return None
         moved = newest[0] | {self.ledger.order: newest[0][self.ledger.order] + 1}
-        return self.made(moved, delete(self.key(newest[0])), insert(_present(moved)))
+        return self.made(moved, delete(self.key(newest[0])), insert(present(moved)))
 
     def wrong_sum(self, newest: list[Entry], _number: int) -> Break | None:
         """The newest entry's balance, one unit more than it adds up to."""
@@ -159,7 +136,7 @@ class _Maker:
             ledger.reference or "": self.reference(reference),
         }
         entry.pop("", None)
-        return self.made(entry, insert(_present(entry)))
+        return self.made(entry, insert(present(entry)))
 
     def reference(self, number: int) -> Any:
         kind = self.target.types.get(self.ledger.reference or "")
@@ -181,8 +158,3 @@ def write_breaks(target: Target, breaks: Sequence[Break]) -> None:
     for each in breaks:
         for statement, values in each.statements:
             target.execute(statement.replace("{table}", target.base.cql_name), values)
-
-
-def _present(values: Entry) -> Entry:
-    """Without the nulls, which would be written as tombstones."""
-    return {name: value for name, value in values.items() if value is not None}

@@ -16,9 +16,16 @@ from typing import Any
 from balancebook.demo.events import EventType
 from balancebook.demo.faults.inject import Statement, delete, insert, update
 from balancebook.demo.faults.kinds import KINDS, MIXED, FaultError
-from balancebook.demo.faults.target import Cells, Key, Target, chunks, primary_key
+from balancebook.demo.faults.target import (
+    Cells,
+    Key,
+    Target,
+    chunks,
+    present,
+    primary_key,
+    require_enough,
+)
 from balancebook.demo.faults.values import changed, has_later, later
-from balancebook.errors import UsageError
 from balancebook.profile import LedgerSchema
 
 _MICROSECONDS = 1_000_000
@@ -64,12 +71,7 @@ def make_plan(target: Target, kind: str, rows: int, seed: int, where: Mapping[st
     for place, each in enumerate(kinds):
         quota = rows // len(kinds) + (place < rows % len(kinds))
         steps += _take(quota, left, fresh, maker.of(each))
-    if len(steps) < rows:
-        raise UsageError(
-            f"{len(steps)} rows of {target.view.cql_name} can carry a fault {kind}, not {rows}.",
-            f"Ask for --rows {len(steps)} or fewer." if steps else "Choose another kind, or another user.",
-            parameter="rows",
-        )
+    require_enough(len(steps), rows, f"rows of {target.view.cql_name}", kind)
     return steps
 
 
@@ -135,14 +137,14 @@ class _Maker:
         new = self.new_row(row)
         if new is None:
             return None
-        return Step("LOST", self.key_of(new), True, insert(_present(new), self.backdated))
+        return Step("LOST", self.key_of(new), True, insert(present(new), self.backdated))
 
     def orphan(self, row: Candidate) -> Step | None:
         new = self.new_row(row)
         if new is None:
             return None
         of_view = {name: new[name] for name in (*self.target.key, *self.target.values)}
-        return Step("ORPHAN", self.key_of(new), False, insert(_present(of_view), self.backdated))
+        return Step("ORPHAN", self.key_of(new), False, insert(present(of_view), self.backdated))
 
     def base_lost(self, row: Candidate) -> Step:
         return self.step("ORPHAN", row, delete(row.base.of(self.base_key), self.winning(row)), in_base=True)
@@ -219,8 +221,3 @@ def _next_entry(values: Mapping[str, Any], ledger: LedgerSchema, place: int, num
         moment: values[moment or ""] + place,
     }
     return {name: value for name, value in entry.items() if name}
-
-
-def _present(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Without the nulls, which would be written as tombstones."""
-    return {name: value for name, value in values.items() if value is not None}

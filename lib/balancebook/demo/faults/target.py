@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -91,29 +91,30 @@ class Target:
     def derived_keys(self, where: Mapping[str, Any] | None = None) -> Iterator[Key]:
         """The view keys of all rows that the base derives; `where` keeps those with these values."""
         asked = where or {}
-        pages = scan(self.reader, self.base, (*self.key, *asked), budget_rows=_EVERYTHING)
         wanted, width = tuple(asked.values()), len(self.key)
-        for page in pages:
-            yield from (row[:width] for row in page if None not in row[:width] and row[width:] == wanted)
-        if not pages.report.complete:
-            raise FaultError(f"{self.base.cql_name} could not be read: {'; '.join(pages.report.reasons)}.")
+        for row in self._all(self.base, (*self.key, *asked)):
+            if None not in row[:width] and row[width:] == wanted:
+                yield row[:width]
 
     def view_keys(self) -> Iterator[Key]:
         """The keys of all rows of the view."""
-        pages = scan(self.reader, self.view, self.key, budget_rows=_EVERYTHING)
+        return self._all(self.view, self.key)
+
+    def partitions(self) -> Iterator[Key]:
+        """The partition keys of the base, each once."""
+        return self._all(self.base, [column.name for column in self.base.partition_key], distinct=True)
+
+    def _all(self, table: Table, columns: Sequence[str], *, distinct: bool = False) -> Iterator[Key]:
+        """These columns of all rows. Raises FaultError at the end if some could not be read."""
+        pages = scan(self.reader, table, columns, budget_rows=_EVERYTHING, distinct=distinct)
         for page in pages:
             yield from page
         if not pages.report.complete:
-            raise FaultError(f"{self.view.cql_name} could not be read: {'; '.join(pages.report.reasons)}.")
+            raise FaultError(f"{table.cql_name} could not be read: {'; '.join(pages.report.reasons)}.")
 
     def drawn(self, count: int, seed: int, where: Mapping[str, Any] | None = None) -> list[Key]:
         """`count` of those keys, or all there are, always the same ones in the same order for the same rows."""
-        salt = str(seed).encode()
-
-        def rank(key: Key) -> bytes:
-            return blake2b(repr(key).encode(), key=salt, digest_size=8).digest()
-
-        return heapq.nsmallest(count, self.derived_keys(where), key=rank)
+        return heapq.nsmallest(count, self.derived_keys(where), key=rank_of(seed))
 
     def both(self, keys: Sequence[Key]) -> Iterator[tuple[Cells | None, Cells | None]]:
         """For each view key its row in (base, view), None where it is not; a base row under another key is not it."""
@@ -196,6 +197,27 @@ def _tables(reader: Reader, profile: Profile) -> tuple[Table, View]:
             suggestion=close_name(profile.view, known),
         )
     return base, view
+
+
+def rank_of(seed: int) -> Callable[[Key], bytes]:
+    """An order of keys drawn by the seed: always the same one."""
+    salt = str(seed).encode()
+    return lambda key: blake2b(repr(key).encode(), key=salt, digest_size=8).digest()
+
+
+def present(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the nulls, which would be written as tombstones."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def require_enough(found: int, rows: int, what: str, kind: str) -> None:
+    """Raises UsageError if fewer than `rows` of what there is can carry a fault of that kind."""
+    if found < rows:
+        raise UsageError(
+            f"{found} {what} can carry a fault {kind}, not {rows}.",
+            f"Ask for --rows {found} or fewer." if found else "Choose another kind, or another user.",
+            parameter="rows",
+        )
 
 
 def primary_key(table: Table) -> tuple[str, ...]:
