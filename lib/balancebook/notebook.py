@@ -12,24 +12,27 @@ from __future__ import annotations
 import html
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
 from IPython.display import display as ipython_display
 
 from balancebook.assets import format_amount
 from balancebook.bundle import CLOSE_MIME, MIME, close_bundle, to_bundle
+from balancebook.cells import CellRun, this_cell, why_stale
 from balancebook.checks import CHECKS, NotAsked
 from balancebook.checks.context import Context
-from balancebook.errors import BalancebookError
+from balancebook.errors import BalancebookError, UsageError
 from balancebook.settings import load_profile, retarget
 from balancebook.verdict import MARKS, Result, Verdict, merge
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+T = TypeVar("T")
 SHOWN_ROWS = 50
 _DPI = 110
 
@@ -56,10 +59,16 @@ def open(*, keyspace: str | None = None, view: str | None = None, gateway_url: s
 
 
 class Book:
-    """One notebook's run: its context and the results so far, in the order of first asking."""
+    """One notebook's run: its context and the results so far, in the order of first asking.
+
+    A result that is of another state of the notebook (a parameter was changed since, or a cell before it ran again) is
+    unknown in every conclusion: see cells.why_stale.
+    """
 
     def __init__(self, ctx: Context) -> None:
         self.ctx = ctx
+        self._opened = this_cell()
+        self._asked: dict[str, CellRun] = {}
         self.results: dict[str, Result] = {}
         self.not_asked: dict[str, str] = {}
 
@@ -76,6 +85,8 @@ class Book:
             _emit(_line_bundle("— not asked", f"{code} {CHECKS[code].name}", str(reason)))
             return
         self.results[code] = result
+        if asked := this_cell():
+            self._asked[code] = asked
         compared, volatile = to_bundle(result)
         _emit({MIME: compared, **_result_bundle(result)}, {MIME: volatile})
 
@@ -89,21 +100,33 @@ class Book:
         """Show a table of at most `limit` rows, and say how many there are; exact numbers, no styling.
 
         `source` may be a function of the context that reads the table. If the read fails, that is said in its
-        place: a table decides nothing, and the checks that read the same say unknown by themselves.
+        place: a table decides nothing, and the checks that read the same say unknown by themselves. A frame's
+        attrs["note"] is said beside it. Raises UsageError, since a parameter that cannot be is no failed read.
         """
+        frame = self._read(source, caption)
+        if frame is not None:
+            _display_table(frame, caption, limit)
+
+    def figure(self, source: Figure | Callable[[Context], Figure], caption: str) -> None:
+        """Show a matplotlib figure as a static picture; the caption stands in where there are no pictures.
+
+        `source` may be a function of the context that reads what is drawn: as for `show`.
+        """
+        figure = self._read(source, caption)
+        if figure is not None:
+            picture = BytesIO()
+            figure.savefig(picture, format="png", dpi=_DPI)
+            _emit({"image/png": b64encode(picture.getvalue()).decode(), "text/plain": caption})
+
+    def _read(self, source: T | Callable[[Context], T], caption: str) -> T | None:
         try:
-            frame = source(self.ctx) if callable(source) else source
+            return source(self.ctx) if callable(source) else source
+        except UsageError:
+            raise
         except BalancebookError as error:
             text = f"{caption}: could not be read. {error}"
             _emit({"text/html": f"<p>{html.escape(text)}</p>", "text/plain": text})
-        else:
-            _display_table(frame, caption, limit)
-
-    def figure(self, figure: Figure, caption: str) -> None:
-        """Show a matplotlib figure as a static picture; the caption stands in where there are no pictures."""
-        picture = BytesIO()
-        figure.savefig(picture, format="png", dpi=_DPI)
-        _emit({"image/png": b64encode(picture.getvalue()).decode(), "text/plain": caption})
+            return None
 
     def advise(self, steps: Sequence[tuple[str, str]], otherwise: str) -> None:
         """Show what to do next: the text of the first step one of whose checks did not pass, else `otherwise`.
@@ -129,9 +152,13 @@ class Book:
         _display_table(pd.DataFrame(rows, columns=["claim", "verdict", "decided by"]), "", SHOWN_ROWS)
 
     def _verdict_of(self, codes: Iterable[str]) -> Verdict:
-        return merge(
-            self.results[code].verdict if code in self.results else Verdict.UNKNOWN for code in codes
-        )
+        results = self._of_now()
+        return merge(results[code].verdict if code in results else Verdict.UNKNOWN for code in codes)
+
+    def _of_now(self) -> dict[str, Result]:
+        """The results; one that is of another state of the notebook is unknown, and says why."""
+        stale = why_stale(self._opened, self._asked, this_cell())
+        return {code: _unsaid(result, stale.get(code)) for code, result in self.results.items()}
 
     def close(self) -> None:
         """Show every verdict and the conclusion, emit it, end the sessions.
@@ -141,14 +168,23 @@ class Book:
         self.ctx.close()
         if not self.results:
             raise BalancebookError("Nothing was checked.", "Run the cells above first.")
-        verdict = merge(result.verdict for result in self.results.values())
-        _display_table(_verdicts(self.results), "", SHOWN_ROWS)
-        sentence = _conclusion(verdict, self.results)
+        results = self._of_now()
+        verdict = merge(result.verdict for result in results.values())
+        _display_table(_verdicts(results), "", SHOWN_ROWS)
+        sentence = _conclusion(verdict, results)
         text = f"{MARKS[verdict]}: {sentence}"
         markup = f"<p><strong>{html.escape(MARKS[verdict])}</strong>: {html.escape(sentence)}</p>"
         _emit({CLOSE_MIME: close_bundle(verdict), "text/html": markup, "text/plain": text})
         if verdict is not Verdict.PASS:
             raise VerdictNotPass(f"{verdict}: {sentence}")
+
+
+def _unsaid(result: Result, why: str | None) -> Result:
+    if why is None:
+        return result
+    return replace(
+        result, verdict=Verdict.UNKNOWN, message=f"Not of this notebook as it stands: {why}. Run all cells."
+    )
 
 
 def _emit(bundle: Mapping[str, object], metadata: Mapping[str, object] | None = None) -> None:
@@ -199,6 +235,7 @@ def _display_table(frame: pd.DataFrame, caption: str, limit: int) -> None:
     shown = frame.head(limit).astype(object).map(_cell)
     note = f"{caption} " if caption else ""
     note += f"(first {limit} of {len(frame)} rows)" if len(frame) > limit else ""
+    note = f"{note.strip()} {frame.attrs.get('note', '')}"
     markup = (f"<p>{html.escape(note.strip())}</p>" if note else "") + _table_html(shown)
     text = (f"{note.strip()}\n" if note else "") + shown.to_string(index=False)
     _emit({"text/html": markup, "text/plain": text})

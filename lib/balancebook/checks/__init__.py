@@ -1,6 +1,7 @@
 """Every check, one a file. Importing this package registers them all."""
 
 from balancebook.checks import (  # noqa: F401 (imported to register)
+    b001_balances_not_negative,
     g001_gateway_healthy,
     g002_gateway_contract,
     g003_gateway_equals_base,

@@ -38,25 +38,27 @@ def raw_scan(  # noqa: PLR0913 (keywords with defaults, each of them used)
     progress: Progress | None = None,
     report: ScanReport | None = None,
     wheres: Sequence[str] | None = None,
+    first_only: bool = False,
     pace: Pace | None = None,
 ) -> RangeScan[Gathered]:
     """A scan of the same columns of the tasks' ranges of several tables, at LOCAL_ONE (see RangeScan).
 
-    `wheres`: for each table conditions in CQL that its rows must satisfy, or "" (see store.view_filter). The columns of
-    every page are held against those asked for. The report covers all tables together, and one that was begun elsewhere
-    goes on; `budget_rows` holds for each table. Every page waits for the `pace`. Iterating raises StoreError for what
-    no retry mends.
+    `wheres`: for each table conditions in CQL that its rows must satisfy, or "" (see store.view_filter). `first_only`:
+    of each partition its first row alone. The columns of every page are held against those asked for. The report covers
+    all tables together, and one that was begun elsewhere goes on; `budget_rows` holds for each table. Every page waits
+    for the `pace`. Iterating raises StoreError for what no retry mends.
     """
     require_murmur3(reader)
     selected = ", ".join(quote(name) for name in columns)
-    suffix = dialect_of(reader.server, reader.profile).scan_suffix
+    end = " PER PARTITION LIMIT 1" if first_only else ""
+    end += dialect_of(reader.server, reader.profile).scan_suffix
     expected = tuple(columns)
 
     def pages(task: RangeTask, page_size: int, grant: Grant) -> Iterator[RawPage]:
         table = tables[task.table]
         clause, params = range_clause(table, task.tokens)
         where = filtered(clause, wheres[task.table] if wheres else "")
-        cql = f"SELECT {selected} FROM {table.cql_name}{where}{suffix}"
+        cql = f"SELECT {selected} FROM {table.cql_name}{where}{end}"
         for page in raw_pages(reader, cql, params, page_size=page_size, wait=waiting(pace)):
             if page.names != expected:
                 raise StoreError(

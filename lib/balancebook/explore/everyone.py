@@ -1,0 +1,137 @@
+"""All accounts, as one extract shows them: read once for a notebook, kept as a file, or taken from one."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from weakref import WeakKeyDictionary
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from balancebook.assets import label
+from balancebook.errors import UsageError
+from balancebook.explore import figures, holdings
+from balancebook.explore.extract import Extract, make_extract, read_extract, write_extract
+from balancebook.explore.moment import parse_moment, utc_text
+from balancebook.explore.people import table
+from balancebook.explore.place import Place, asset_named
+from balancebook.store.reader import Reader
+
+FILE_NAME = "extract.parquet"
+_RUN_FOLDER = "BALANCEBOOK_RUN_DIR"
+_extracts: WeakKeyDictionary[Reader, dict[tuple[str | None, str | None], Extract]] = WeakKeyDictionary()
+
+
+def extract_for(place: Place, as_of: str | None = None, file: str | None = None) -> Extract:
+    """The extract of the place as of that time, made by one scan at the first call for a reader.
+
+    file: read if it is there (then nothing is scanned), else written. Without one the run's folder keeps it, if there
+    is a run. Raises UsageError for a time without an offset, or a file that is of another target or time; StoreError,
+    BalancebookError, OSError.
+    """
+    moment = None if as_of is None else parse_moment(as_of)
+    made = _extracts.setdefault(place.reader, {})
+    key = (as_of, file)
+    if key not in made:
+        path = Path(file).expanduser() if file else None
+        made[key] = _read(place, path, moment) if path and path.exists() else _made(place, path, moment)
+    return made[key]
+
+
+def _read(place: Place, path: Path, moment: int | None) -> Extract:
+    extract = read_extract(path)
+    there, here = (extract.origin.keyspace, extract.origin.table), (place.target.keyspace, place.target.base)
+    if there != here:
+        raise UsageError(
+            f"{path} is an extract of {'.'.join(there)}, not of {'.'.join(here)}.",
+            "Name another file, or the keyspace it is of.",
+            parameter="extract",
+        )
+    if moment is not None and extract.origin.as_of != utc_text(moment):
+        raise UsageError(
+            f"{path} is as of {extract.origin.as_of}, not {utc_text(moment)}.",
+            "Leave out as_of, or name another file.",
+            parameter="extract",
+        )
+    return extract
+
+
+def _made(place: Place, path: Path | None, moment: int | None) -> Extract:
+    folder = os.environ.get(_RUN_FOLDER)
+    path = path or (Path(folder) / FILE_NAME if folder else None)
+    if path and not path.parent.is_dir():
+        raise UsageError(
+            f"{path.parent} is no folder.", "Make it, or name another file.", parameter="extract"
+        )
+    extract = make_extract(place, moment)
+    if path:
+        write_extract(extract, path)
+    return extract
+
+
+@dataclass(frozen=True)
+class Everyone:
+    """Questions about all accounts of a place; the first one that is asked reads (see extract_for)."""
+
+    place: Place
+    as_of: str | None = None
+    file: str | None = None
+
+    @cached_property
+    def extract(self) -> Extract:
+        """The extract. Raises as extract_for."""
+        return extract_for(self.place, self.as_of, self.file)
+
+    def origin(self) -> pd.DataFrame:
+        """Where the numbers come from: what, value."""
+        origin = self.extract.origin
+        told = {
+            "table": f"{origin.keyspace}.{origin.table}",
+            "cluster": origin.cluster,
+            "as of": origin.as_of or "as it was read",
+            "read": f"{origin.read_from} to {origin.read_to}",
+            "consistency": origin.consistency,
+            "balances": origin.entries,
+            "without a time": origin.undated,
+        }
+        return table({"what": list(told), "value": list(told.values())})
+
+    def totals(self) -> pd.DataFrame:
+        """See holdings.totals."""
+        return holdings.totals(self.extract, self.place.registry)
+
+    def top_holders(self, asset: str | int | None, most: int) -> pd.DataFrame:
+        """See holdings.top_holders; the first asset, unless one is named."""
+        return holdings.top_holders(self.extract, self.place.registry, self._named(asset), most)
+
+    def concentration(self) -> pd.DataFrame:
+        """See holdings.concentration."""
+        return holdings.concentration(self.extract, self.place.registry)
+
+    def concentration_figure(self) -> Figure:
+        """The largest holders' share of every asset."""
+        shares = {
+            label(each.asset, self.place.registry): holdings.shares_by_rank(self.extract, each.asset)
+            for each in holdings.by_asset(self.extract)
+        }
+        title = "How much of each asset its largest holders have"
+        return figures.concentration(shares, title, self.extract.origin.line)
+
+    def dust(self) -> pd.DataFrame:
+        """See holdings.dust."""
+        return holdings.dust(self.extract, self.place.registry)
+
+    def impossible(self) -> pd.DataFrame:
+        """See holdings.impossible."""
+        return holdings.impossible(self.extract, self.place.registry)
+
+    def stuck(self, days: int) -> pd.DataFrame:
+        """See holdings.stuck."""
+        return holdings.stuck(self.extract, self.place.registry, days)
+
+    def _named(self, asset: str | int | None) -> object:
+        assets = [each.asset for each in holdings.by_asset(self.extract)]
+        return asset_named(asset, assets, self.place.registry)
