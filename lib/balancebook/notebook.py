@@ -20,6 +20,7 @@ import pandas as pd
 from IPython.display import display as ipython_display
 
 from balancebook.assets import format_amount
+from balancebook.balances import AccountRefused
 from balancebook.bundle import CLOSE_MIME, MIME, close_bundle, to_bundle
 from balancebook.checks import CHECKS, NotAsked
 from balancebook.checks.context import Context
@@ -67,7 +68,8 @@ class Book:
         """Run a check, show what it found, and emit it; a check that is run again replaces its result.
 
         One whose question does not arise here is shown as not asked, and has no result: declare it optional.
-        Raises KeyError for a code that no check has, TypeError for arguments that it does not take.
+        Raises KeyError for a code that no check has, TypeError for arguments that it does not take, AccountRefused (a
+        UsageError) for an account that the ledger's column cannot hold.
         """
         try:
             result = CHECKS[code].run(self.ctx, **params)
@@ -89,10 +91,13 @@ class Book:
         """Show a table of at most `limit` rows, and say how many there are; exact numbers, no styling.
 
         `source` may be a function of the context that reads the table. If the read fails, that is said in its
-        place: a table decides nothing, and the checks that read the same say unknown by themselves.
+        place: a table decides nothing, and the checks that read the same say unknown by themselves. Raises
+        AccountRefused, as `check` does.
         """
         try:
             frame = source(self.ctx) if callable(source) else source
+        except AccountRefused:
+            raise
         except BalancebookError as error:
             text = f"{caption}: could not be read. {error}"
             _emit({"text/html": f"<p>{html.escape(text)}</p>", "text/plain": text})
