@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import operator
 import re
+import sys
 from collections import Counter
-from collections.abc import Iterator
-from decimal import Decimal
+from collections.abc import Iterable, Iterator
+from decimal import Context, Decimal, Inexact, InvalidOperation
 from functools import cached_property
-from typing import Annotated, SupportsIndex
+from typing import Annotated, Any, SupportsIndex
 
 from pydantic import Field, StrictInt, StrictStr, field_validator, model_validator
 from pydantic.dataclasses import dataclass
@@ -20,6 +21,9 @@ from balancebook.errors import BalancebookError
 
 # An ERC-20 token states its decimals as a uint8, the widest range in use.
 MAX_DECIMALS = 255
+
+# No sum of decimals that people hold has so many digits; one that had would be an error, never rounded.
+_EXACT = Context(prec=100_000, traps=[Inexact, InvalidOperation])
 
 _PLAIN = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
 
@@ -115,8 +119,13 @@ def to_decimal(raw: SupportsIndex, decimals: int) -> Decimal:
     return Decimal((number < 0, digits, -_checked_decimals(decimals)))
 
 
-def to_units(raw: SupportsIndex, asset_id: object, registry: Registry) -> Decimal:
-    """The raw amount in whole units of its asset; of an asset that the registry does not know, as it is."""
+def to_units(raw: SupportsIndex | Decimal, asset_id: object, registry: Registry) -> Decimal:
+    """The raw amount in whole units of its asset; of an asset that the registry does not know, as it is.
+
+    A Decimal is in whole units already: a ledger with decimal columns has no smallest unit.
+    """
+    if isinstance(raw, Decimal):
+        return raw
     known = registry.by_id(asset_id)
     return to_decimal(raw, known.decimals if known else 0)
 
@@ -125,9 +134,7 @@ def to_raw(amount: Decimal, decimals: int) -> int:
     """The amount in the asset's smallest unit. Raises AmountError on NaN, infinity or what does not fit."""
     if not isinstance(amount, Decimal):
         raise AmountError(f"amount {amount!r} is not a Decimal.", "Parse it with parse_amount first.")
-    if not amount.is_finite():
-        raise AmountError(f"amount {amount} is not a number.", "Give a finite decimal.")
-    sign, digits, exponent = amount.as_tuple()
+    sign, digits, exponent = _finite(amount).as_tuple()
     shift = _checked_decimals(decimals) + int(exponent)
     number = int(Decimal((0, digits, 0)))
     if number and not 0 <= shift + len(digits) <= _MAX_DIGITS:
@@ -147,6 +154,43 @@ def _does_not_fit(amount: Decimal, decimals: int) -> AmountError:
         f"amount {amount} does not fit {decimals} decimals exactly.",
         "Give no more decimals than the asset has; nothing is rounded.",
     )
+
+
+def exact_sum(amounts: Iterable[Any]) -> int | Decimal:
+    """The sum of a column of amounts, exact at any size (pandas wraps beyond 2^63) and under any decimal context.
+
+    Nulls (None, pandas' NA) count for nothing. An int if all are integers, and of none 0; else a Decimal. Raises
+    AmountError on a float, a NaN, an infinity, or a sum of more than 100,000 digits.
+    """
+    whole, decimals = 0, list[Decimal]()
+    for amount in amounts:
+        if _is_null(amount):
+            continue
+        if isinstance(amount, Decimal):
+            decimals.append(_finite(amount))
+        else:
+            whole += _integer(amount)
+    if not decimals:
+        return whole
+    total = Decimal(whole)
+    try:
+        for amount in decimals:
+            total = _EXACT.add(total, amount)
+    except (Inexact, InvalidOperation) as error:
+        raise AmountError("a sum has more than 100,000 digits.", "See the amounts.") from error
+    return total
+
+
+def _is_null(amount: object) -> bool:
+    # An NA cannot be here unless pandas is imported already; this module need not wait for it.
+    pandas = sys.modules.get("pandas")
+    return amount is None or (pandas is not None and amount is pandas.NA)
+
+
+def _finite(amount: Decimal) -> Decimal:
+    if not amount.is_finite():
+        raise AmountError(f"amount {amount} is not a number.", "Give a finite decimal.")
+    return amount
 
 
 def format_exact(raw: SupportsIndex, decimals: int) -> str:

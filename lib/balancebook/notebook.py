@@ -76,7 +76,8 @@ class Book:
         """Run a check, show what it found, and emit it; a check that is run again replaces its result.
 
         One whose question does not arise here is shown as not asked, and has no result: declare it optional.
-        Raises KeyError for a code that no check has, TypeError for arguments that it does not take.
+        Raises KeyError for a code that no check has, TypeError for arguments that it does not take, AccountRefused (a
+        UsageError) for an account that the ledger's column cannot hold.
         """
         try:
             result = CHECKS[code].run(self.ctx, **params)

@@ -80,7 +80,9 @@ def test_the_totals_equal_an_independent_sum(ctx: Context, session: Session, tmp
         for _, asset in booked
     }
     assert everyone.extract.origin.entries == len(booked)
-    by_duckdb = duckdb.execute("SELECT asset, sum(available) FROM read_parquet(?) GROUP BY asset", [str(path)])
+    by_duckdb = duckdb.execute(
+        "SELECT asset, sum(available) FROM read_parquet(?) GROUP BY asset", [str(path)]
+    )
     assert dict(by_duckdb.fetchall()) == {asset: Decimal(total) for asset, total in sums.items()}
     shown = {row.asset: row.available for row in everyone.totals().itertuples()}
     assert shown == {

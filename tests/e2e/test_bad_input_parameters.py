@@ -29,7 +29,7 @@ def _nothing_ran(desk: Desk) -> None:
         "True",
         "None",
         str(2**63),
-        "-1",
+        str(-(2**63) - 1),
         "007",
         "1_000",
         "1e3",
@@ -41,12 +41,24 @@ def _nothing_ran(desk: Desk) -> None:
         "",
     ],
 )
-def test_what_is_no_user_id(quiet: Desk, value: str) -> None:
-    told = quiet.run("readiness", "-p", f"user_id={value}")
-    assert_refused(
-        told, "user_id is ", parameter="user_id", suggestion="It takes int [0..9223372036854775807]."
-    )
-    _nothing_ran(quiet)
+def test_what_is_no_user_id(at: Desk, value: str) -> None:
+    told = at.run("readiness", "-p", f"user_id={value}")
+    assert_refused(told, "user_id is ", parameter="user_id")
+    assert value == "" or "user_id is bigint" in told.document["error"]["message"]
+    _nothing_ran(at)
+
+
+def test_what_is_no_id_of_an_unknown_user(at: Desk) -> None:
+    told = at.run("readiness", "-p", "unknown_user_id=alice")
+    assert_refused(told, "unknown_user_id is 'alice', which is no bigint", parameter="unknown_user_id")
+    _nothing_ran(at)
+
+
+def test_without_the_view_there_is_nothing_to_hold_an_account_against(at: Desk) -> None:
+    told = at.run("mv_checks", "-p", "view=nowhere")
+    assert (told.code, told.verdicts["V001"]) == (10, "fail")
+    told = at.run("balance_queries", "-p", "view=nowhere", "-p", "user_id=alice", "--out", "again")
+    assert (told.code, set(told.verdicts.values())) == (11, {"unknown"})
 
 
 @pytest.mark.parametrize(

@@ -55,12 +55,12 @@ def _run(client: BlockingKernelClient, cell: str, source: str) -> str:
     }
     message: Any = client.session.msg("execute_request", content, metadata={"cellId": cell})
     client.shell_channel.send(message)
-    shown = ""
+    shown: str = ""
     while True:
         told = client.get_iopub_msg(timeout=60)
         if told["parent_header"].get("msg_id") != message["header"]["msg_id"]:
             continue
-        shown += told["content"].get("data", {}).get("text/plain", "") + "\n".join(
+        shown += str(told["content"].get("data", {}).get("text/plain", "")) + "\n".join(
             told["content"].get("traceback", [])
         )
         if told["content"].get("execution_state") == "idle":

@@ -1,9 +1,10 @@
 """Exact amounts over the whole int64 range, and the asset registry."""
 
-from decimal import Decimal, localcontext
+from decimal import Decimal, getcontext, localcontext
 from uuid import UUID
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,12 +14,14 @@ from balancebook.assets import (
     AmountError,
     Asset,
     Registry,
+    exact_sum,
     format_amount,
     format_exact,
     label,
     parse_amount,
     to_decimal,
     to_raw,
+    to_units,
 )
 
 INT64 = st.integers(min_value=-(2**63), max_value=2**63 - 1)
@@ -209,3 +212,78 @@ def test_an_amount_has_one_normal_form(raw: int, decimals: int) -> None:
 )
 def test_an_amount_is_never_shown_with_an_exponent(amount: str, text: str) -> None:
     assert format_amount(Decimal(amount)) == text
+
+
+@given(INT64, DECIMALS, st.integers(min_value=0, max_value=30))
+def test_trailing_zeros_change_nothing(raw: int, decimals: int, zeros: int) -> None:
+    """1.10 is 1.1, in text and as a Decimal."""
+    text = format_exact(raw, decimals)
+    longer = text + ("" if "." in text else ".") + "0" * zeros if zeros else text
+    assert parse_amount(longer) == parse_amount(text)
+    assert to_raw(parse_amount(longer), decimals) == raw
+    assert format_amount(parse_amount(longer)) == text
+
+
+@given(st.integers(min_value=1, max_value=2**63 - 1), DECIMALS)
+def test_an_exponent_is_no_amount_s_spelling(raw: int, decimals: int) -> None:
+    amount = to_decimal(raw, decimals)
+    with pytest.raises(AmountError):
+        parse_amount(f"{amount:E}")
+    assert to_raw(Decimal(f"{amount:E}"), decimals) == raw
+
+
+@given(DECIMALS)
+def test_the_smallest_unit_of_each_scale(decimals: int) -> None:
+    amount = Decimal(f"1E-{decimals}")
+    assert to_raw(amount, decimals) == 1
+    assert to_decimal(1, decimals) == amount
+    assert to_raw(parse_amount(format_amount(amount)), decimals) == 1
+    assert format_exact(-0, decimals) == format_amount(-to_decimal(0, decimals)) == "0"
+
+
+def test_decimals_are_whole_units_already() -> None:
+    registry = Registry((BTC,))
+    assert to_units(910_000_000_000, 1, registry) == 9100
+    assert to_units(Decimal("1.10"), 1, registry) == Decimal("1.1")
+    assert to_units(Decimal("1.10"), 77, registry) == Decimal("1.1")
+    assert to_units(5, 77, registry) == 5
+
+
+def test_a_sum_beyond_what_int64_holds() -> None:
+    column = pd.Series([2**63 - 1, None, 1], dtype="Int64")
+    assert exact_sum(column) == 2**63
+    assert type(exact_sum(column)) is int
+    assert exact_sum(np.array([2**63 - 1, 1])) == 2**63
+    # What it is for: pandas wraps in silence.
+    assert int(column.sum()) != 2**63
+
+
+def test_a_sum_that_no_context_rounds() -> None:
+    amounts = [Decimal("1E-18"), Decimal("123456789012345678901234567890"), None, Decimal("1.10"), pd.NA]
+    with localcontext() as context:
+        context.prec = 3
+        total = exact_sum(pd.Series(amounts, dtype=object))
+    assert format_amount(total) == "123456789012345678901234567891.100000000000000001"  # type: ignore[arg-type]
+    assert exact_sum([Decimal("0.1")] * 10 + [2]) == 3
+    assert exact_sum([]) == exact_sum([None, pd.NA]) == 0
+    assert getcontext().prec == 28
+
+
+@given(st.lists(INT64), st.lists(st.tuples(INT64, DECIMALS)))
+def test_a_sum_is_that_of_its_integers(whole: list[int], scaled: list[tuple[int, int]]) -> None:
+    total = exact_sum([*whole, *(to_decimal(raw, decimals) for raw, decimals in scaled)])
+    expected = sum(whole) * 10**18 + sum(raw * 10 ** (18 - decimals) for raw, decimals in scaled)
+    assert (total * 10**18 if isinstance(total, int) else to_raw(total, 18)) == expected
+
+
+@pytest.mark.parametrize(
+    "amount", [1.0, float("nan"), Decimal("NaN"), Decimal("-Infinity"), "1", True, np.float64(1)]
+)
+def test_what_is_no_amount_is_in_no_sum(amount: object) -> None:
+    with pytest.raises(AmountError):
+        exact_sum([1, amount])
+
+
+def test_a_sum_of_too_many_digits_is_an_error() -> None:
+    with pytest.raises(AmountError, match="digits"):
+        exact_sum([Decimal("1E+200000"), Decimal(1)])

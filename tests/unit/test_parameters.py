@@ -223,7 +223,7 @@ def test_a_value_that_holds_a_secret_is_refused_and_not_repeated() -> None:
         ("user_id: int", "no default"),
         ("user_id: int = -1  # [0..5]", "outside the range"),
         ("user_id: list = []", "type list"),
-        ("user_id: int | str = 1", r"type int \| str"),
+        ("user_id: int | bytes = 1", r"type int \| str"),
         ("user_id: int = True", "bool"),
         ("user_id: int = 5.0", "float"),
         ("user_id: int = None", "NoneType"),
@@ -263,3 +263,66 @@ def test_the_cell_is_never_executed(tmp_path: Any) -> None:
     with pytest.raises(UsageError):
         read_schema(notebook(f"x: int = open({str(marker)!r}, 'w').write('x')"), "demo")
     assert not marker.exists()
+
+
+ACCOUNTS = read_schema(
+    notebook("whose: int | str = 1001  # an account\nother: int | str | None = None  # perhaps another"),
+    "demo",
+)
+
+
+def test_an_account_is_a_type_of_its_own() -> None:
+    assert [(p.type_text, p.optional, p.default) for p in ACCOUNTS] == [
+        ("int | str", False, 1001),
+        ("int | str | None", True, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1001", 1001),
+        ("-5", -5),
+        ("0", 0),
+        (str(2**200), 2**200),
+        # Whether these are accounts, the column says.
+        *(
+            (text, text)
+            for text in ("007", "5.0", "+5", "-0", " 5", "1e3", "\u0665", "alice", "True", "1" * 500)
+        ),
+        ("f47ac10b-58cc-4372-a567-0e02b2c3d479", "f47ac10b-58cc-4372-a567-0e02b2c3d479"),
+    ],
+)
+def test_an_account_is_a_number_in_its_only_spelling_or_text(text: str, value: object) -> None:
+    found = parse(f"whose={text}", schema=ACCOUNTS)["whose"]
+    assert (type(found), found) == (type(value), value)
+    checked = check_values({"other": value}, ACCOUNTS, NO_SECRETS)["other"]
+    assert (type(checked), checked) == (type(value), value)
+
+
+@pytest.mark.parametrize("value", [True, 5.0, "", None, [1], b"x", "a\u200bb"])
+def test_values_that_are_no_account(value: object) -> None:
+    with pytest.raises(UsageError, match="whose"):
+        check_values({"whose": value}, ACCOUNTS, NO_SECRETS)
+
+
+def test_texts_that_are_no_account() -> None:
+    assert parse("other=", schema=ACCOUNTS)["other"] is None
+    for text in ("", "a\nb"):
+        with pytest.raises(UsageError, match="whose") as refused:
+            parse(f"whose={text}", schema=ACCOUNTS)
+        assert refused.value.remedy == "It takes int | str."
+
+
+@pytest.mark.parametrize("limits", ["[0..5]", "{a|b}"])
+def test_an_account_has_neither_range_nor_choices(limits: str) -> None:
+    with pytest.raises(UsageError, match=r"this is int \| str"):
+        read_schema(notebook(f"whose: int | str = 1  # x {limits}"), "demo")
+
+
+@pytest.mark.parametrize(
+    "annotation", ["str | int", "int | None | str", "int | str | float", "None", "int | None | None"]
+)
+def test_no_other_mixture_is_a_type(annotation: str) -> None:
+    with pytest.raises(UsageError, match="is not one of"):
+        read_schema(notebook(f"whose: {annotation} = 1  # x"), "demo")

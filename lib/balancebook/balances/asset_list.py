@@ -9,6 +9,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from balancebook.assets import Registry
+from balancebook.balances.cells import asset_of
 from balancebook.balances.strategies import Strategy
 from balancebook.balances.target import Target, shape_of
 from balancebook.errors import BalancebookError, UsageError
@@ -56,12 +57,14 @@ def assets_of(
     memory), or the `known` ones: the registry's, the view's and those `named`, without a scan.
 
     Raises UsageError for another source, BalancebookError if the scan is not complete (a part could not be read, or
-    there are more partitions than limits.max_rows) or if the base is not partitioned by account and asset.
+    there are more partitions than limits.max_rows), if the base is not partitioned by account and asset, or if an id of
+    the registry is no value of the asset column.
     """
     if source == "scan":
         found = set(_scanned(reader, target, account))
     elif source == "known":
-        found = {*(asset.id for asset in registry), *_in_view(reader, target, account), *named}
+        registered = (asset_of(reader, target, asset) for asset in registry)
+        found = {*registered, *_in_view(reader, target, account), *named}
     else:
         raise UsageError(
             f"assets_from {source!r} is not known.",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from balancebook.assets import Registry
 from balancebook.balances.asset_list import assets_for
+from balancebook.balances.cells import account_of
 from balancebook.balances.strategies import STRATEGIES, Strategy, strategy_named
 from balancebook.balances.target import Target
 from balancebook.store.reader import Reader, Row
@@ -27,8 +28,9 @@ def query(
     registry: Registry,
     assets_from: str = "scan",
 ) -> Callable[[], list[Row]]:
-    """One strategy's query as a call, the assets that it needs listed beforehand. Raises UsageError, StoreError."""
-    chosen = strategy_named(strategy)
+    """One strategy's query as a call, the assets that it needs listed beforehand. `account`: as in
+    `account_of`. Raises UsageError, StoreError."""
+    chosen, account = strategy_named(strategy), account_of(reader, target, account)
     assets = assets_for(chosen, reader, target, account, registry, assets_from)
     return _call(chosen, reader, target, account, assets)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from balancebook import balances
@@ -12,10 +14,10 @@ from balancebook.checks.truth import Entry, Window
 from balancebook.errors import BalancebookError
 from balancebook.verdict import Json
 
-Answer = dict[int, Entry]
+Answer = dict[Any, Entry]
 
 
-def read_answer(ctx: Context, strategy: str, account: int, assets: Sequence[int]) -> Answer:
+def read_answer(ctx: Context, strategy: str, account: Any, assets: Sequence[Any]) -> Answer:
     """The rows that a strategy returns for the account, by asset.
 
     Raises BalancebookError for an unknown strategy, or when an asset comes back twice.
@@ -27,22 +29,26 @@ def read_answer(ctx: Context, strategy: str, account: int, assets: Sequence[int]
     return answer
 
 
-def _known(cell: int | None) -> int:
+def _known(cell: Any) -> Any:
     if cell is None:
         raise BalancebookError("A key column came back null.", "See V005: no view row can have a null key.")
     return cell
 
 
-def _rows(frame: pd.DataFrame) -> list[tuple[int | None, ...]]:
-    """Python ints and None: numpy's integers would wrap, and pandas' NA compares with nothing."""
+def _rows(frame: pd.DataFrame) -> list[tuple[Any, ...]]:
     plain = frame[["asset", "order", "available", "held", "time"]].astype(object)
-    return [
-        tuple(None if pd.isna(cell) else int(cell) for cell in row) for row in plain.itertuples(index=False)
-    ]
+    return [tuple(map(_plain, row)) for row in plain.itertuples(index=False)]
+
+
+def _plain(cell: Any) -> Any:
+    """As the driver decodes it: numpy's integers would wrap, and pandas' NA compares with nothing."""
+    if cell is pd.NA:
+        return None
+    return int(cell) if isinstance(cell, np.integer) else cell
 
 
 def settled_answer(
-    ctx: Context, window: Window, strategy: str, account: int, assets: Sequence[int]
+    ctx: Context, window: Window, strategy: str, account: Any, assets: Sequence[Any]
 ) -> tuple[Answer, Window]:
     """The answer after the grace period, by when the view has what the base had at the window's beginning."""
     ctx.sleep(ctx.grace_s)

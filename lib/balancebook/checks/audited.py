@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 
 from balancebook.assets import format_exact, label
 from balancebook.checks.base import SAMPLE_LIMIT, Finding, failed, passed, unknown
+from balancebook.checks.cells import as_json
 from balancebook.checks.context import Context
 from balancebook.checks.truth import assets_in_base
 from balancebook.ledger.audit import Asking, AuditReport, audit
@@ -28,7 +29,7 @@ class Scope:
     assets_from: how the assets of an account are found.
     """
 
-    user_id: int | None = None
+    user_id: int | str | None = None
     sample: int | None = None
     assets_from: str = "scan"
 
@@ -47,8 +48,9 @@ def audited(ctx: Context, scope: Scope) -> AuditReport:
 def _asking(ctx: Context, scope: Scope, pace: Pace | None) -> Asking:
     accounts = None
     if scope.user_id is not None:
-        assets = assets_in_base(ctx, scope.user_id, scope.assets_from).assets
-        accounts = [(scope.user_id, asset) for asset in assets]
+        account = ctx.account(scope.user_id)
+        assets = assets_in_base(ctx, account, scope.assets_from).assets
+        accounts = [(account, asset) for asset in assets]
     return Asking(
         ctx.grace_s,
         ctx.profile.limits.max_rows,
@@ -113,7 +115,7 @@ def _sample(ctx: Context, each: Break) -> dict[str, Json]:
     amount = each.problem.code in ("L001", "L003", "L004") or each.what.startswith("delta")
     return {
         "problem": each.problem.text,
-        "account": account if isinstance(account, int) else str(account),
+        "account": as_json(account),
         "asset": label(asset, ctx.registry),
         "entry": order,
         "of": each.what,
@@ -127,4 +129,4 @@ def _shown(ctx: Context, asset: object, value: object, amount: bool) -> Json:
     known = ctx.registry.by_id(asset)
     if amount and known and isinstance(value, int):
         return format_exact(value, known.decimals)
-    return value if value is None or isinstance(value, int) else str(value)
+    return as_json(value)

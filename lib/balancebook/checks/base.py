@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from balancebook.balances import AccountRefused
 from balancebook.checks.context import Context
 from balancebook.errors import BalancebookError
 from balancebook.verdict import Json, Result, Verdict
@@ -63,14 +64,15 @@ class Check:
     def run(self, ctx: Context, **params: object) -> Result:
         """The Result. Whatever the function raises is unknown, in this one place.
 
-        Raises TypeError for arguments that the check does not take: that is a mistake in the notebook, not an
-        unreadable database; NotAsked if the question does not arise.
+        Raises TypeError for arguments that the check does not take, AccountRefused for an account that the ledger
+        cannot have: those are mistakes in what was asked, not an unreadable database; NotAsked if the question does
+        not arise.
         """
         inspect.signature(self.function).bind(ctx, **params)
         started = time.monotonic()
         try:
             finding = self.function(ctx, **params)
-        except NotAsked:
+        except (NotAsked, AccountRefused):
             raise
         except BalancebookError as error:
             finding = unknown(f"Could not read: {error}")

@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from balancebook.assets import Registry
-from balancebook.balances import Target
+from balancebook.balances import Target, account_of
 from balancebook.errors import BalancebookError
 from balancebook.gateway import GatewayClient
 from balancebook.settings import LedgerSchema, Profile
@@ -75,6 +76,13 @@ class Context:
     def target(self) -> Target:
         """The view, its base by introspection, and the ledger's columns."""
         return Target(self.profile.keyspace, self.profile.view, self.view.base_name, self.ledger)
+
+    def account(self, given: int | str, parameter: str = "user_id") -> Any:
+        """The value of the ledger's account column that a parameter's number or text means, whatever its CQL type.
+
+        Raises AccountRefused (a UsageError) if it means none, StoreError if that cannot be read.
+        """
+        return account_of(self.reader, self.target, given, parameter)
 
     @cached_property
     def gateway(self) -> GatewayClient:

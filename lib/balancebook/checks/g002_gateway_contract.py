@@ -11,7 +11,7 @@ _NO_ANSWER = frozenset({"refused", "timeout"})
 
 
 @check("G002", "gateway_contract")
-def gateway_contract(ctx: Context, *, user_id: int) -> Finding:
+def gateway_contract(ctx: Context, *, user_id: int | str) -> Finding:
     """Is the gateway's answer of the agreed shape, to the letter?
 
     Strict, since what parses by luck misleads: one JSON document, each asset once, amounts as exact decimal text, no

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from typing import Any
 
 from balancebook import balances
 from balancebook.assets import Registry, format_amount, label, to_units
+from balancebook.balances import asset_of
 from balancebook.checks.answers import lasting
 from balancebook.checks.base import Finding, check, failed, passed
 from balancebook.checks.context import Context
@@ -47,19 +49,20 @@ class _Comparison:
 
 
 @check("G003", "gateway_equals_base")
-def gateway_equals_base(ctx: Context, *, user_id: int, assets_from: str = "scan") -> Finding:
+def gateway_equals_base(ctx: Context, *, user_id: int | str, assets_from: str = "scan") -> Finding:
     """Does the gateway return every asset of the user, with exactly the base's amounts?
 
     The gateway reads the view, and what it leaves out raises no error. The base is asked independently, asset by
     asset; amounts are compared as exact decimals. A difference counts only if it outlives the grace period.
     """
-    listed = assets_in_base(ctx, user_id, assets_from)
-    before = newest_entries(ctx, user_id, listed.assets)
-    comparison = _compare(ctx, user_id, Window(before, before))
+    account = ctx.account(user_id)
+    listed = assets_in_base(ctx, account, assets_from)
+    before = newest_entries(ctx, account, listed.assets)
+    comparison = _compare(ctx, user_id, account, Window(before, before))
     problems = comparison.problems()
     if problems:
         ctx.sleep(ctx.grace_s)
-        first, comparison = comparison, _compare(ctx, user_id, Window(before, before))
+        first, comparison = comparison, _compare(ctx, user_id, account, Window(before, before))
         earlier = replace(first, right=comparison.right).problems()
         problems = lasting(earlier, comparison.problems(), "asset", "problem")
     counts = {
@@ -73,20 +76,20 @@ def gateway_equals_base(ctx: Context, *, user_id: int, assets_from: str = "scan"
             f"All {counts['assets_in_base']} assets of user {user_id} equal the base. {listed.note}",
             counts=counts,
         )
-    return failed(f"{_sentence(problems)}{_why(ctx, user_id, comparison)}", counts=counts, samples=problems)
+    return failed(f"{_sentence(problems)}{_why(ctx, account, comparison)}", counts=counts, samples=problems)
 
 
-def _compare(ctx: Context, account: int, window: Window) -> _Comparison:
-    answer = ctx.gateway.balance(account)
-    asked = [asset.id for balance in answer.balances if (asset := ctx.registry.by_symbol(balance.asset))]
-    window = window.extended(ctx, account, [asset for asset in asked if isinstance(asset, int)])
+def _compare(ctx: Context, user_id: int | str, account: Any, window: Window) -> _Comparison:
+    answer = ctx.gateway.balance(user_id)
+    asked = [asset for balance in answer.balances if (asset := ctx.registry.by_symbol(balance.asset))]
+    window = window.extended(ctx, account, [asset_of(ctx.reader, ctx.target, asset) for asset in asked])
     right = {
         label(asset, ctx.registry): _right_amounts(ctx, account, asset, window) for asset in window.after
     }
     return _Comparison(right, frozenset(label(asset, ctx.registry) for asset in window.before), answer)
 
 
-def _right_amounts(ctx: Context, account: int, asset: int, window: Window) -> list[Shown]:
+def _right_amounts(ctx: Context, account: Any, asset: Any, window: Window) -> list[Shown]:
     """The amounts after each entry from the window's beginning to its end, oldest first."""
     last = window.after[asset]
     first = window.before.get(asset, last)
@@ -96,7 +99,7 @@ def _right_amounts(ctx: Context, account: int, asset: int, window: Window) -> li
     return [_amounts(entry, asset, ctx.registry) for entry in sorted(entries, key=lambda entry: entry.order)]
 
 
-def _amounts(entry: Entry, asset: int, registry: Registry) -> Shown:
+def _amounts(entry: Entry, asset: Any, registry: Registry) -> Shown:
     """As the gateway must show them: whole units, or raw units for an asset that the registry does not know."""
     # A null cell is no zero, but a gateway has no other way to show it.
     return to_units(entry.available or 0, asset, registry), to_units(entry.held or 0, asset, registry)
@@ -117,7 +120,7 @@ def _sentence(problems: Iterable[Mapping[str, Json]]) -> str:
     return "; ".join(f"{kind}: {', '.join(names)}" for kind, names in grouped.items()) + "."
 
 
-def _why(ctx: Context, account: int, comparison: _Comparison) -> str:
+def _why(ctx: Context, account: Any, comparison: _Comparison) -> str:
     """The cause, where it can be shown: the answer is exactly what one row per view partition gives."""
     partition = [column.name for column in ctx.view.partition_key]
     if partition != [ctx.ledger.account]:

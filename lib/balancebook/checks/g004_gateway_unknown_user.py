@@ -9,21 +9,21 @@ from balancebook.checks.truth import assets_in_base, newest_entries
 
 @check("G004", "gateway_unknown_user")
 def gateway_unknown_user(
-    ctx: Context, *, unknown_user_id: int, user_id: int, assets_from: str = "scan"
+    ctx: Context, *, unknown_user_id: int | str, user_id: int | str, assets_from: str = "scan"
 ) -> Finding:
     """Does the gateway answer empty for a user who does not exist, with its database up behind it?
 
     Some gateways answer an empty success when their database is down, so an empty answer alone says nothing. It
     counts only together with a balance for a user who has one, asked right after.
     """
+    nobody, somebody = ctx.account(unknown_user_id, "unknown_user_id"), ctx.account(user_id)
     answer = ctx.gateway.balance(unknown_user_id)
-    listed = assets_in_base(ctx, unknown_user_id, assets_from)
-    if newest_entries(ctx, unknown_user_id, listed.assets):
+    if newest_entries(ctx, nobody, assets_in_base(ctx, nobody, assets_from).assets):
         return unknown(f"User {unknown_user_id} has balances in the base: name one who does not exist.")
     if answer.balances:
         names = ", ".join(balance.asset for balance in answer.balances)
         return failed(f"The gateway returns {names} for user {unknown_user_id}, who has no row in the base.")
-    if not newest_entries(ctx, user_id, assets_in_base(ctx, user_id, assets_from).assets):
+    if not newest_entries(ctx, somebody, assets_in_base(ctx, somebody, assets_from).assets):
         return unknown(
             f"User {user_id} has no balance in the base: name one who has, to tell empty from down."
         )

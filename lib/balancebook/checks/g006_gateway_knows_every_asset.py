@@ -10,14 +10,15 @@ from balancebook.verdict import Json
 
 
 @check("G006", "gateway_knows_every_asset")
-def gateway_knows_every_asset(ctx: Context, *, user_id: int, assets_from: str = "scan") -> Finding:
+def gateway_knows_every_asset(ctx: Context, *, user_id: int | str, assets_from: str = "scan") -> Finding:
     """Does the gateway name every asset that the user has in the base?
 
     A gateway that drops what its registry does not know hides money. One that shows it raw ("#77") loses nothing,
     yet its registry lacks the asset: that fails too, and says so.
     """
-    listed = assets_in_base(ctx, user_id, assets_from)
-    held = newest_entries(ctx, user_id, listed.assets)
+    account = ctx.account(user_id)
+    listed = assets_in_base(ctx, account, assets_from)
+    held = newest_entries(ctx, account, listed.assets)
     if not held:
         return unknown(f"User {user_id} has no asset in the base: name one who has.")
     answer = {balance.asset: balance for balance in ctx.gateway.balance(user_id).balances}

@@ -9,7 +9,7 @@ from balancebook.checks.context import Context
 
 @check("L001", "running_balance_adds_up")
 def running_balance_adds_up(
-    ctx: Context, *, user_id: int | None = None, sample: int | None = None, assets_from: str = "scan"
+    ctx: Context, *, user_id: int | str | None = None, sample: int | None = None, assets_from: str = "scan"
 ) -> Finding:
     """Is every balance the one before it plus what the entry moved, available and held alike?
 

@@ -9,7 +9,7 @@ from balancebook.checks.context import Context
 
 @check("L002", "seq_has_no_gaps")
 def seq_has_no_gaps(
-    ctx: Context, *, user_id: int | None = None, sample: int | None = None, assets_from: str = "scan"
+    ctx: Context, *, user_id: int | str | None = None, sample: int | None = None, assets_from: str = "scan"
 ) -> Finding:
     """Do each account's entries follow one another without a gap, from the first on?
 

@@ -9,7 +9,7 @@ from balancebook.checks.context import Context
 
 @check("L003", "no_negative_balance")
 def no_negative_balance(
-    ctx: Context, *, user_id: int | None = None, sample: int | None = None, assets_from: str = "scan"
+    ctx: Context, *, user_id: int | str | None = None, sample: int | None = None, assets_from: str = "scan"
 ) -> Finding:
     """Is no balance, available or held, ever below zero?
 

@@ -9,7 +9,7 @@ from balancebook.checks.context import Context
 
 @check("L004", "trades_conserve_assets")
 def trades_conserve_assets(
-    ctx: Context, *, user_id: int | None = None, sample: int | None = None, assets_from: str = "scan"
+    ctx: Context, *, user_id: int | str | None = None, sample: int | None = None, assets_from: str = "scan"
 ) -> Finding:
     """Has every settled trade exactly its four entries, and every entry of a trade its trade?
 

@@ -9,7 +9,7 @@ from balancebook.checks.context import Context
 
 @check("L005", "time_moves_forward")
 def time_moves_forward(
-    ctx: Context, *, user_id: int | None = None, sample: int | None = None, assets_from: str = "scan"
+    ctx: Context, *, user_id: int | str | None = None, sample: int | None = None, assets_from: str = "scan"
 ) -> Finding:
     """Is no entry of an account older than the one before it?
 

@@ -9,7 +9,7 @@ from balancebook.checks.context import Context
 
 @check("L006", "entries_are_possible")
 def entries_are_possible(
-    ctx: Context, *, user_id: int | None = None, sample: int | None = None, assets_from: str = "scan"
+    ctx: Context, *, user_id: int | str | None = None, sample: int | None = None, assets_from: str = "scan"
 ) -> Finding:
     """Does every entry move the balances as its type does, and give back only what was locked, and once?
 

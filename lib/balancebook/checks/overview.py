@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from typing import Any
 
 import pandas as pd
 
@@ -20,7 +21,7 @@ from balancebook.store.schema import Table, read_table
 from balancebook.verdict import MARKS, Verdict, merge
 
 
-def strategies(ctx: Context, user_id: int, assets_from: str = "scan") -> pd.DataFrame:
+def strategies(ctx: Context, user_id: int | str, assets_from: str = "scan") -> pd.DataFrame:
     """One row a strategy, in the order of the registry: strategy, reads, right (Q001 and Q003), cost grows with, why.
 
     A strategy that is wrong stays in the table, marked, whatever its speed. All columns are text.
@@ -35,16 +36,17 @@ def strategies(ctx: Context, user_id: int, assets_from: str = "scan") -> pd.Data
     return pd.DataFrame(rows, columns=["strategy", "reads", "right", "cost grows with", "what is wrong"])
 
 
-def layers(ctx: Context, user_id: int, assets_from: str = "scan") -> pd.DataFrame:
+def layers(ctx: Context, user_id: int | str, assets_from: str = "scan") -> pd.DataFrame:
     """One row an asset that any layer knows: asset, base, view, gateway (available, held; text), differs.
 
     `differs` names the layers that are not as the base. A layer that cannot be read shows "?" in every row.
     """
-    base = newest_entries(ctx, user_id, assets_in_base(ctx, user_id, assets_from).assets)
+    account = ctx.account(user_id)
+    base = newest_entries(ctx, account, assets_in_base(ctx, account, assets_from).assets)
     known = {label(asset, ctx.registry): _amounts(ctx, asset, entry) for asset, entry in base.items()}
     sides = {
         "base": known,
-        "view": _readable(lambda: _view(ctx, user_id)),
+        "view": _readable(lambda: _view(ctx, account)),
         "gateway": _readable(lambda: _gateway(ctx, user_id)),
     }
     names = dict.fromkeys(name for side in sides.values() for name in side or ())
@@ -57,12 +59,12 @@ def layers(ctx: Context, user_id: int, assets_from: str = "scan") -> pd.DataFram
     return frame
 
 
-def _view(ctx: Context, user_id: int) -> dict[str, str]:
-    answer = read_answer(ctx, "group_by", user_id, ())
+def _view(ctx: Context, account: Any) -> dict[str, str]:
+    answer = read_answer(ctx, "group_by", account, ())
     return {label(asset, ctx.registry): _amounts(ctx, asset, entry) for asset, entry in answer.items()}
 
 
-def _gateway(ctx: Context, user_id: int) -> dict[str, str]:
+def _gateway(ctx: Context, user_id: int | str) -> dict[str, str]:
     balances = ctx.gateway.balance(user_id).balances
     return {balance.asset: _text(balance.avail, balance.frozen) for balance in balances}
 
@@ -78,7 +80,7 @@ def _shown(side: dict[str, str] | None, name: str) -> str:
     return "?" if side is None else side.get(name, "—")
 
 
-def _amounts(ctx: Context, asset: int, entry: Entry) -> str:
+def _amounts(ctx: Context, asset: Any, entry: Entry) -> str:
     cells = (entry.available, entry.held)
     return _text(*(None if cell is None else to_units(cell, asset, ctx.registry) for cell in cells))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from balancebook.assets import Registry, label
 from balancebook.checks.answers import lasting, read_answer, settled_answer
@@ -13,20 +14,21 @@ from balancebook.verdict import Json
 
 
 @check("Q001", "latest_row_set")
-def latest_row_set(ctx: Context, *, strategy: str, user_id: int, assets_from: str = "scan") -> Finding:
+def latest_row_set(ctx: Context, *, strategy: str, user_id: int | str, assets_from: str = "scan") -> Finding:
     """Does the balance query return each asset of the user once, at its highest order?
 
     A query can answer without an error and still lose assets: one row per partition is one row per user where the
     partition is the user. The base, asked asset by asset, says which rows there must be.
     """
-    listed = assets_in_base(ctx, user_id, assets_from)
-    before = newest_entries(ctx, user_id, listed.assets)
-    answer = read_answer(ctx, strategy, user_id, listed.assets)
-    window = Window(before, before).extended(ctx, user_id, answer)
+    account = ctx.account(user_id)
+    listed = assets_in_base(ctx, account, assets_from)
+    before = newest_entries(ctx, account, listed.assets)
+    answer = read_answer(ctx, strategy, account, listed.assets)
+    window = Window(before, before).extended(ctx, account, answer)
     problems = judge_set(answer, window, ctx.registry)
     if problems:
         first = answer
-        answer, window = settled_answer(ctx, window, strategy, user_id, listed.assets)
+        answer, window = settled_answer(ctx, window, strategy, account, listed.assets)
         earlier, problems = (judge_set(each, window, ctx.registry) for each in (first, answer))
         problems = lasting(earlier, problems, "asset", "problem")
     counts = {"assets": len(window.after), "returned": len(answer), "wrong": len(problems)}
@@ -38,7 +40,7 @@ def latest_row_set(ctx: Context, *, strategy: str, user_id: int, assets_from: st
     )
 
 
-def judge_set(answer: Mapping[int, Entry], window: Window, registry: Registry) -> list[dict[str, Json]]:
+def judge_set(answer: Mapping[Any, Entry], window: Window, registry: Registry) -> list[dict[str, Json]]:
     """What is wrong with the rows of an answer, worst first: lost assets, then unknown to the base, then stale."""
     lost = [_problem(asset, "lost", registry, window) for asset in window.before if asset not in answer]
     extra = [
@@ -54,7 +56,7 @@ def judge_set(answer: Mapping[int, Entry], window: Window, registry: Registry) -
 
 
 def _problem(
-    asset: int, problem: str, registry: Registry, window: Window, answer: Mapping[int, Entry] | None = None
+    asset: Any, problem: str, registry: Registry, window: Window, answer: Mapping[Any, Entry] | None = None
 ) -> dict[str, Json]:
     base, found = window.after.get(asset), (answer or {}).get(asset)
     return {

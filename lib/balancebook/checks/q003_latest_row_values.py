@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from balancebook.assets import label
 from balancebook.checks.answers import Answer, lasting, read_answer
 from balancebook.checks.base import Finding, check, failed, passed, unknown
+from balancebook.checks.cells import as_json
 from balancebook.checks.context import Context
 from balancebook.checks.truth import Entry, assets_in_base, entries_between
 from balancebook.verdict import Json
 
 
 @check("Q003", "latest_row_values")
-def latest_row_values(ctx: Context, *, strategy: str, user_id: int, assets_from: str = "scan") -> Finding:
+def latest_row_values(
+    ctx: Context, *, strategy: str, user_id: int | str, assets_from: str = "scan"
+) -> Finding:
     """Is every cell that the balance query returns equal to the base row of the same key?
 
     Q001 asks whether the right rows come back; this asks whether what stands in them is true: available, held and
     time, null apart from zero.
     """
-    assets = assets_in_base(ctx, user_id, assets_from).assets
-    answer = read_answer(ctx, strategy, user_id, assets)
-    wrong = _wrong_cells(ctx, user_id, answer)
+    account = ctx.account(user_id)
+    assets = assets_in_base(ctx, account, assets_from).assets
+    answer = read_answer(ctx, strategy, account, assets)
+    wrong = _wrong_cells(ctx, account, answer)
     if wrong:
         ctx.sleep(ctx.grace_s)
-        first, answer = answer, read_answer(ctx, strategy, user_id, assets)
-        wrong = lasting(_wrong_cells(ctx, user_id, first), _wrong_cells(ctx, user_id, answer), "asset")
+        first, answer = answer, read_answer(ctx, strategy, account, assets)
+        wrong = lasting(_wrong_cells(ctx, account, first), _wrong_cells(ctx, account, answer), "asset")
     counts = {"rows": len(answer), "wrong": len(wrong)}
     if wrong:
         names = ", ".join(dict.fromkeys(str(cell["asset"]) for cell in wrong))
@@ -35,15 +40,15 @@ def latest_row_values(ctx: Context, *, strategy: str, user_id: int, assets_from:
     return passed(f"{strategy}: every cell of {len(answer)} rows equals the base.", counts=counts)
 
 
-def _wrong_cells(ctx: Context, account: int, answer: Answer) -> list[dict[str, Json]]:
+def _wrong_cells(ctx: Context, account: Any, answer: Answer) -> list[dict[str, Json]]:
     base = {asset: _entry_at(ctx, account, asset, row.order) for asset, row in answer.items()}
     return judge_cells(answer, base, lambda asset: label(asset, ctx.registry))
 
 
 def judge_cells(
-    answer: Answer, base: dict[int, Entry | None], name: Callable[[int], str]
+    answer: Answer, base: dict[Any, Entry | None], name: Callable[[Any], str]
 ) -> list[dict[str, Json]]:
-    """The cells of an answer that differ from the base row of the same key; raw units. A row not in the base is one."""
+    """The cells of an answer that differ from the base row of the same key, as stored. A row not in the base is one."""
     wrong: list[dict[str, Json]] = []
     for asset, row in answer.items():
         true = base[asset]
@@ -57,8 +62,8 @@ def judge_cells(
                 "asset": name(asset),
                 "order": row.order,
                 "column": cell,
-                "base": getattr(true, cell),
-                "answer": getattr(row, cell),
+                "base": as_json(getattr(true, cell)),
+                "answer": as_json(getattr(row, cell)),
             }
             for cell in ("available", "held", "time")
             if getattr(true, cell) != getattr(row, cell)
@@ -66,5 +71,5 @@ def judge_cells(
     return wrong
 
 
-def _entry_at(ctx: Context, account: int, asset: int, order: int) -> Entry | None:
+def _entry_at(ctx: Context, account: Any, asset: Any, order: int) -> Entry | None:
     return next(iter(entries_between(ctx, account, asset, order, order)), None)

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
 
 from balancebook.balances import AssetList, assets_of
 from balancebook.checks.context import Context
@@ -15,20 +18,21 @@ from balancebook.store.schema import quote
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One ledger row: its order and the running balances after it, in raw units; None where the cell is null."""
+    """One ledger row: its order and the running balances after it, raw integers, or Decimals in whole units where the
+    columns are decimal; its time in ms, or a datetime (UTC) where the column is a timestamp. None where null."""
 
     order: int
-    available: int | None
-    held: int | None
-    time: int | None
+    available: int | Decimal | None
+    held: int | Decimal | None
+    time: int | datetime | None
 
 
-def assets_in_base(ctx: Context, account: int, assets_from: str) -> AssetList:
+def assets_in_base(ctx: Context, account: Any, assets_from: str) -> AssetList:
     """The assets of the account and how they were found: `scan` of the base, or the `known` ones."""
     return assets_of(ctx.reader, ctx.target, account, assets_from, ctx.registry)
 
 
-def newest_entries(ctx: Context, account: int, assets: Iterable[int]) -> dict[int, Entry]:
+def newest_entries(ctx: Context, account: Any, assets: Iterable[Any]) -> dict[Any, Entry]:
     """The newest ledger row of each asset that the account has; assets without a row are absent."""
     order = quote(ctx.ledger.order)
     found = {}
@@ -39,13 +43,13 @@ def newest_entries(ctx: Context, account: int, assets: Iterable[int]) -> dict[in
     return found
 
 
-def entries_between(ctx: Context, account: int, asset: int, low: int, high: int) -> list[Entry]:
+def entries_between(ctx: Context, account: Any, asset: Any, low: int, high: int) -> list[Entry]:
     """The ledger rows of one asset from order `low` to `high`, both included."""
     order = quote(ctx.ledger.order)
     return _select(ctx, account, asset, f"AND {order} >= ? AND {order} <= ?", (low, high))
 
 
-def _select(ctx: Context, account: int, asset: int, tail: str, more: tuple[int, ...] = ()) -> list[Entry]:
+def _select(ctx: Context, account: Any, asset: Any, tail: str, more: tuple[int, ...] = ()) -> list[Entry]:
     roles = (ctx.ledger.order, ctx.ledger.available, ctx.ledger.held, ctx.ledger.time)
     columns = ", ".join(quote(column) for column in roles if column)
     where = f"{quote(ctx.ledger.account)} = ? AND {quote(ctx.ledger.asset)} = ?"
@@ -55,7 +59,7 @@ def _select(ctx: Context, account: int, asset: int, tail: str, more: tuple[int, 
     return [_entry(roles, row) for row in rows]
 
 
-def _entry(roles: tuple[str | None, ...], row: tuple[int | None, ...]) -> Entry:
+def _entry(roles: tuple[str | None, ...], row: tuple[Any, ...]) -> Entry:
     cells = iter(row)
     order, available, held, time = (next(cells) if role else None for role in roles)
     if order is None:
@@ -71,9 +75,9 @@ class Window:
     grace period, against a window that begins before it.
     """
 
-    before: dict[int, Entry]
-    after: dict[int, Entry]
+    before: dict[Any, Entry]
+    after: dict[Any, Entry]
 
-    def extended(self, ctx: Context, account: int, assets: Iterable[int]) -> Window:
+    def extended(self, ctx: Context, account: Any, assets: Iterable[Any]) -> Window:
         """The same beginning, and the base as it is now, over these assets and those already looked at."""
         return Window(self.before, newest_entries(ctx, account, {*self.before, *self.after, *assets}))

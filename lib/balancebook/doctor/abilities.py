@@ -36,7 +36,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "Q001": _BALANCES,
     "Q002": _BALANCES,
     "Q003": _BALANCES,
-    **dict.fromkeys(("L001", "L002", "L003", "L004", "L005", "L006"), (VIEW, BASE, LEDGER)),
+    **dict.fromkeys(("B001", "L001", "L002", "L003", "L004", "L005", "L006"), (VIEW, BASE, LEDGER)),
     "G001": (GATEWAY, VIEW, STATUS),
     "G002": (GATEWAY,),
     "G003": (GATEWAY, *_BALANCES),

@@ -26,6 +26,7 @@ from balancebook.explore.place import Place, source_of
 from balancebook.ledger.entries import Entries
 from balancebook.ledger.source import Source
 from balancebook.progress import Display, Step
+from balancebook.reconcile.values import to_json
 from balancebook.sketch.columns import is_number
 from balancebook.store.pace import pace_of
 from balancebook.store.ranges import ScanReport
@@ -72,9 +73,9 @@ class Origin:
 class Extract:
     """Balances of all accounts, one row for each account and asset.
 
-    table: account, asset (int64 or text), entry (int64), available, held (decimal128(37, scale), null as stored; all
-    null where the ledger has no held balance), time (int64, milliseconds since 1970). Integer money is in the store's
-    unit with scale 0.
+    table: account, asset (int64, or text as in the JSON of reconcile), entry (int64), available, held
+    (decimal128(37, scale), null as stored; held all null where the ledger has no such column), time (int64,
+    milliseconds since 1970). Integer money is in the store's unit, with scale 0.
     """
 
     table: pa.Table
@@ -189,9 +190,8 @@ def _keys(source: Source, entries: Entries, role: str) -> pa.Array:
     if is_number(source.roles.types[at]):
         return pa.array(entries.account if role == "account" else entries.asset)
     kinds = [source.types[at]]
-    return pa.array(
-        [str(decode(kinds, [entries.raw(row, at)])[0]) for row in range(len(entries))], pa.string()
-    )
+    cells = (decode(kinds, [entries.raw(row, at)])[0] for row in range(len(entries)))
+    return pa.array([str(to_json(cell)) for cell in cells], pa.string())
 
 
 def _time(entries: Entries) -> pa.Array:

@@ -5,22 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from balancebook.balances import Target, account_of
 from balancebook.record import Record, RunError
 from balancebook.runs.execute import Job, Progress, refused_run, run_notebook
+from balancebook.runs.values import ACCOUNT
 from balancebook.settings import Profile
 from balancebook.store.errors import StoreError
 from balancebook.store.reader import Reader, open_reader
-from balancebook.store.schema import quote
+from balancebook.store.schema import quote, read_view
 
 __all__ = ["Job", "run_opened"]
 
 
 def run_opened(job: Job, profile: Profile, progress: Callable[[str], None]) -> Record:
-    """The record of the run, or of its refusal if the database cannot be opened and read; no kernel starts then."""
+    """The record of the run, or of its refusal if the database cannot be opened and read; no kernel starts then.
+
+    Raises UsageError for an account that the ledger's column cannot hold: nothing has run then either.
+    """
     try:
         with open_reader(profile) as reader:
             server = reader.server
             _require_readable(reader, profile)
+            _require_accounts(reader, profile, job)
     except StoreError as error:
         return refused_run(job, RunError(code=error.kind, message=error.message, remedy=error.remedy))
     target = job.target.model_copy(update={"cluster": server.cluster_name})
@@ -50,3 +56,23 @@ def _require_readable(reader: Reader, profile: Profile) -> None:
     except StoreError as error:
         if error.kind != "missing":
             raise
+
+
+def _require_accounts(reader: Reader, profile: Profile, job: Job) -> None:
+    """Hold the accounts that were given against the type of the ledger's account column.
+
+    Where view, base or column is missing there is nothing to hold them against, and the checks say so. Raises
+    UsageError, StoreError.
+    """
+    named = [parameter.name for parameter in job.entry.parameters if parameter.kind == ACCOUNT]
+    given = {name: job.parameters[name] for name in named if job.parameters[name] is not None}
+    view = read_view(reader, profile.keyspace, profile.view) if given else None
+    if view is None:
+        return
+    target = Target(profile.keyspace, profile.view, view.base_name, profile.ledger)
+    for name, value in given.items():
+        try:
+            account_of(reader, target, value, name)
+        except StoreError as error:
+            if error.kind != "missing":
+                raise

@@ -1,10 +1,12 @@
 """The parameters that a notebook takes: read from its tagged cell, which is parsed and never executed.
 
-    user_id: int = 1001  # whose balances [0..9223372036854775807]
+    user_id: int | str = 1001  # whose balances
+    rounds: int = 30  # of the measurement [5..10000]
     mode: str = "scan"  # how assets are found {scan|known}
 
-Names, types, defaults, ranges and choices there are the whole schema. Types: int, float, str, bool, or one of
-them `| None`. A range is inclusive and of numbers only; choices are of text only.
+Names, types, defaults, ranges and choices there are the whole schema. Types: int, float, str, bool, int | str (an
+account, as the ledger's account column has it), or one of them `| None`. A range is inclusive and of numbers only;
+choices are of text only.
 """
 
 from __future__ import annotations
@@ -19,12 +21,21 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from balancebook.errors import UsageError
-from balancebook.runs.values import Choices, Parameter, Range, ValueRefused, parse_number
+from balancebook.runs.values import (
+    ACCOUNT,
+    Choices,
+    Kind,
+    Parameter,
+    Range,
+    ValueRefused,
+    kind_text,
+    parse_number,
+)
 
 Notebook: TypeAlias = Mapping[str, Any]
 
 PARAMETERS_TAG = "parameters"
-_TYPES: dict[str, type] = {"int": int, "float": float, "str": str, "bool": bool}
+_TYPES: dict[str, Kind] = {"int": int, "float": float, "str": str, "bool": bool, str(ACCOUNT): ACCOUNT}
 _LIMITS = re.compile(
     r"(?P<help>.*?)\s*(?:\[(?P<low>[^\[\]]*?)\.\.(?P<high>[^\[\]]*)\]|\{(?P<choices>[^{}]*)\})?\s*"
 )
@@ -98,33 +109,33 @@ def _parse_statement(statement: ast.stmt, comments: Mapping[int, str], place: _P
     return parameter.with_default(_default(statement.value, parameter, place))
 
 
-def _annotation(node: ast.expr, name: str, place: _Place) -> tuple[type, bool]:
+def _annotation(node: ast.expr, name: str, place: _Place) -> tuple[Kind, bool]:
     text = ast.unparse(node)
-    base, bar, rest = text.partition(" | ")
-    if base not in _TYPES or (bar and rest != "None"):
+    base = text.removesuffix(" | None")
+    if base not in _TYPES:
         raise place.complain(
             f"{name}: the type {text} is not one of {', '.join(_TYPES)} or one of them `| None`", node.lineno
         )
-    return _TYPES[base], bool(bar)
+    return _TYPES[base], base != text
 
 
-def _limits(comment: str, kind: type, name: str, place: _Place) -> tuple[str, Range | Choices | None]:
+def _limits(comment: str, kind: Kind, name: str, place: _Place) -> tuple[str, Range | Choices | None]:
     match = _LIMITS.fullmatch(comment)
     if match is None:
         raise place.complain(f"{name}: the comment {comment!r} cannot be read")
     help_text = match["help"]
     if match["choices"] is not None:
         if kind is not str:
-            raise place.complain(f"{name}: choices are of text, this is {kind.__name__}")
+            raise place.complain(f"{name}: choices are of text, this is {kind_text(kind)}")
         return help_text, Choices(tuple(choice.strip() for choice in match["choices"].split("|")))
     if match["low"] is None:
         return help_text, None
     return help_text, _range(match["low"].strip(), match["high"].strip(), kind, name, place)
 
 
-def _range(low: str, high: str, kind: type, name: str, place: _Place) -> Range:
+def _range(low: str, high: str, kind: Kind, name: str, place: _Place) -> Range:
     if kind not in (int, float):
-        raise place.complain(f"{name}: a range is of numbers, this is {kind.__name__}")
+        raise place.complain(f"{name}: a range is of numbers, this is {kind_text(kind)}")
     try:
         limits = Range(
             _bound(low, kind) if low else None,
@@ -137,7 +148,7 @@ def _range(low: str, high: str, kind: type, name: str, place: _Place) -> Range:
     return limits
 
 
-def _bound(text: str, kind: type) -> int | float:
+def _bound(text: str, kind: Kind) -> int | float:
     # A whole bound stays an int: it compares exactly, and shows as it was written.
     return parse_number(text, kind if "." in text else int)
 

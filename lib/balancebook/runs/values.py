@@ -9,9 +9,13 @@ import math
 import re
 import unicodedata
 from dataclasses import dataclass, replace
+from types import UnionType
 from typing import TypeAlias
 
 Value: TypeAlias = bool | int | float | str | None
+Kind: TypeAlias = type | UnionType
+ACCOUNT = int | str
+"""The type of a parameter that names an account, as the ledger's account column has it."""
 
 # re.ASCII matters: \d would take digits of every alphabet.
 _INT = re.compile(r"-?(?:0|[1-9][0-9]*)", re.ASCII)
@@ -62,7 +66,7 @@ class Parameter:
     """One line of a parameters cell."""
 
     name: str
-    kind: type
+    kind: Kind
     optional: bool
     default: Value
     help: str
@@ -70,8 +74,8 @@ class Parameter:
 
     @property
     def type_text(self) -> str:
-        """As written in the cell: `int`, `str | None`."""
-        return self.kind.__name__ + (" | None" if self.optional else "")
+        """As written in the cell: `int`, `str | None`, `int | str`."""
+        return kind_text(self.kind) + (" | None" if self.optional else "")
 
     def with_default(self, default: Value) -> Parameter:
         """The same parameter with this default."""
@@ -87,6 +91,8 @@ class Parameter:
             if text not in ("true", "false"):
                 raise ValueRefused(f"is {shown(text)}, not true or false")
             return text == "true"
+        if self.kind == ACCOUNT:
+            return self.check(_number_or_text(text))
         return self.check(parse_number(text, self.kind))
 
     def check(self, value: object) -> Value:
@@ -98,18 +104,31 @@ class Parameter:
             return None
         if self.kind is float and type(value) is int:
             value = _exact_float(value)
-        if type(value) is not self.kind:
+        if type(value) not in ((int, str) if self.kind == ACCOUNT else (self.kind,)):
             raise ValueRefused(f"is {shown(value)} ({type(value).__name__}), not {self.type_text}")
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueRefused(f"is {value}, not a finite number")
         if isinstance(value, str):
             _check_text(value)
+        if value == "" and self.kind == ACCOUNT:
+            raise ValueRefused("is empty, which names no account")
         if self.limits is not None:
             self.limits.check(value)  # type: ignore[arg-type]  # the schema pairs ranges with numbers, choices with text
         return value  # type: ignore[return-value]  # its type is self.kind, one of Value's
 
 
-def parse_number(text: str, kind: type) -> int | float:
+def kind_text(kind: Kind) -> str:
+    """A type as it is written in a cell."""
+    return kind.__name__ if isinstance(kind, type) else str(kind)
+
+
+def _number_or_text(text: str) -> int | str:
+    """The number that a text is in its only spelling, else the text: whether it is an account its column says."""
+    plain = len(text) <= _MAX_DIGITS and _INT.fullmatch(text) and text != "-0"
+    return int(text) if plain else text
+
+
+def parse_number(text: str, kind: Kind) -> int | float:
     """A plain decimal number: no leading zeros, no +, no _, no spaces, no nan or inf. Raises ValueRefused."""
     pattern = _INT if kind is int else _FLOAT
     if len(text) > _MAX_DIGITS or not pattern.fullmatch(text):
