@@ -12,8 +12,8 @@ from balancebook.assets import Asset, Registry
 from balancebook.errors import UsageError
 from balancebook.explore.account import events, history, statement
 from balancebook.explore.counterparties import Trade, Trades, counterparties
-from balancebook.explore.moment import parse_moment, utc_text
 from balancebook.explore.place import asset_named
+from balancebook.moment import parse_moment, utc_text
 
 REGISTRY = Registry((Asset(1, "BTC", 8, 3), Asset(2, "USDT", 8, 2)))
 BIG = 2**63 - 1

@@ -223,7 +223,7 @@ def test_a_value_that_holds_a_secret_is_refused_and_not_repeated() -> None:
         ("user_id: int", "no default"),
         ("user_id: int = -1  # [0..5]", "outside the range"),
         ("user_id: list = []", "type list"),
-        ("user_id: int | bytes = 1", r"type int \| str"),
+        ("user_id: int | bytes = 1", r"type int \| bytes"),
         ("user_id: int = True", "bool"),
         ("user_id: int = 5.0", "float"),
         ("user_id: int = None", "NoneType"),
@@ -326,3 +326,28 @@ def test_an_account_has_neither_range_nor_choices(limits: str) -> None:
 def test_no_other_mixture_is_a_type(annotation: str) -> None:
     with pytest.raises(UsageError, match="is not one of"):
         read_schema(notebook(f"whose: {annotation} = 1  # x"), "demo")
+
+
+TIMES = read_schema(notebook("as_of: str | None = None  # then; now, unless given <time>"), "demo")
+
+
+def test_a_time_has_its_offset() -> None:
+    assert TIMES[0].help == "then; now, unless given"
+    for text in ("2025-06-01T00:00:00+02:00", "2025-06-01T09:30Z"):
+        assert parse(f"as_of={text}", schema=TIMES) == {"as_of": text}
+    assert parse(schema=TIMES) == {"as_of": None}
+
+
+@pytest.mark.parametrize(
+    ("text", "why"), [("2025-06-01T00:00:00", "no offset"), ("2025-06-01", "no offset"), ("today", "no time")]
+)
+def test_a_time_without_an_offset_is_refused_before_anything_runs(text: str, why: str) -> None:
+    with pytest.raises(UsageError, match=why) as refused:
+        parse(f"as_of={text}", schema=TIMES)
+    assert refused.value.parameter == "as_of"
+    assert "+00:00" in refused.value.remedy
+
+
+def test_only_text_is_a_time() -> None:
+    with pytest.raises(UsageError, match="a time is text"):
+        read_schema(notebook("as_of: int = 1  # then <time>"), "demo")

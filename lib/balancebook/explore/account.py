@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from balancebook.assets import Registry, exact_sum, label
-from balancebook.explore.moment import utc_text
 from balancebook.explore.people import amounts, labels, table
+from balancebook.moment import utc_text
 
 _TOTALS = {"delta_available": "available moved", "delta_held": "held moved"}
 

@@ -10,12 +10,12 @@ import pandas as pd
 from balancebook.assets import Registry
 from balancebook.errors import BalancebookError
 from balancebook.explore.entries import money_column
-from balancebook.explore.moment import utc_text
 from balancebook.explore.newest import narrowed, newest_cql
 from balancebook.explore.people import amounts, labels, table
 from balancebook.explore.place import Place, source_of
 from balancebook.ledger.entries import EntryReader, plain
 from balancebook.ledger.source import Source
+from balancebook.moment import utc_text
 from balancebook.store.raw import raw_pages
 
 _COLUMNS = ("asset", "available", "held", "entry", "time")

@@ -15,9 +15,9 @@ from balancebook.assets import label
 from balancebook.errors import UsageError
 from balancebook.explore import figures, holdings
 from balancebook.explore.extract import Extract, make_extract, read_extract, write_extract
-from balancebook.explore.moment import parse_moment, utc_text
 from balancebook.explore.people import table
 from balancebook.explore.place import Place, asset_named
+from balancebook.moment import parse_moment, utc_text
 from balancebook.store.reader import Reader
 
 FILE_NAME = "extract.parquet"

@@ -20,11 +20,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from balancebook.errors import BalancebookError, UsageError
-from balancebook.explore.moment import EPOCH, utc_text
 from balancebook.explore.newest import Found, narrowed, newest_entries
 from balancebook.explore.place import Place, source_of
 from balancebook.ledger.entries import Entries
 from balancebook.ledger.source import Source
+from balancebook.moment import EPOCH, utc_text
 from balancebook.progress import Display, Step
 from balancebook.reconcile.values import to_json
 from balancebook.sketch.columns import is_number

@@ -18,8 +18,8 @@ import pyarrow.compute as pc
 
 from balancebook.assets import Registry, exact_sum, label
 from balancebook.explore.extract import Extract
-from balancebook.explore.moment import parse_moment, utc_text
 from balancebook.explore.people import amounts, labels, table, whole
+from balancebook.moment import parse_moment, utc_text
 
 TOP = (1, 10, 100)
 _DAY_MS = 86_400_000

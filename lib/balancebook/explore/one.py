@@ -14,8 +14,8 @@ from balancebook.explore import account, figures
 from balancebook.explore.as_of import as_of_entry, as_of_time, for_people
 from balancebook.explore.counterparties import counterparties, trades_of
 from balancebook.explore.entries import entries_of
-from balancebook.explore.moment import parse_moment
 from balancebook.explore.place import Holder, Place, asset_named, holder_of
+from balancebook.moment import parse_moment
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@
 
 Names, types, defaults, ranges and choices there are the whole schema. Types: int, float, str, bool, int | str (an
 account, as the ledger's account column has it), or one of them `| None`. A range is inclusive and of numbers only;
-choices are of text only.
+choices are of text only, and so is `<time>`: a time with its offset from UTC.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from balancebook.runs.values import (
     ACCOUNT,
     Choices,
     Kind,
+    Moment,
     Parameter,
     Range,
     ValueRefused,
@@ -37,7 +38,7 @@ Notebook: TypeAlias = Mapping[str, Any]
 PARAMETERS_TAG = "parameters"
 _TYPES: dict[str, Kind] = {"int": int, "float": float, "str": str, "bool": bool, str(ACCOUNT): ACCOUNT}
 _LIMITS = re.compile(
-    r"(?P<help>.*?)\s*(?:\[(?P<low>[^\[\]]*?)\.\.(?P<high>[^\[\]]*)\]|\{(?P<choices>[^{}]*)\})?\s*"
+    r"(?P<help>.*?)\s*(?:\[(?P<low>[^\[\]]*?)\.\.(?P<high>[^\[\]]*)\]|\{(?P<choices>[^{}]*)\}|(?P<time><time>))?\s*"
 )
 
 
@@ -119,7 +120,9 @@ def _annotation(node: ast.expr, name: str, place: _Place) -> tuple[Kind, bool]:
     return _TYPES[base], base != text
 
 
-def _limits(comment: str, kind: Kind, name: str, place: _Place) -> tuple[str, Range | Choices | None]:
+def _limits(
+    comment: str, kind: Kind, name: str, place: _Place
+) -> tuple[str, Range | Choices | Moment | None]:
     match = _LIMITS.fullmatch(comment)
     if match is None:
         raise place.complain(f"{name}: the comment {comment!r} cannot be read")
@@ -128,6 +131,10 @@ def _limits(comment: str, kind: Kind, name: str, place: _Place) -> tuple[str, Ra
         if kind is not str:
             raise place.complain(f"{name}: choices are of text, this is {kind_text(kind)}")
         return help_text, Choices(tuple(choice.strip() for choice in match["choices"].split("|")))
+    if match["time"] is not None:
+        if kind is not str:
+            raise place.complain(f"{name}: a time is text, this is {kind_text(kind)}")
+        return help_text, Moment()
     if match["low"] is None:
         return help_text, None
     return help_text, _range(match["low"].strip(), match["high"].strip(), kind, name, place)

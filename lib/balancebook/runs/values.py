@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from types import UnionType
 from typing import TypeAlias
 
+from balancebook.moment import EXAMPLE, moment_of
+
 Value: TypeAlias = bool | int | float | str | None
 Kind: TypeAlias = type | UnionType
 ACCOUNT = int | str
@@ -62,6 +64,21 @@ class Choices:
 
 
 @dataclass(frozen=True, slots=True)
+class Moment:
+    """A time with its offset from UTC."""
+
+    def check(self, value: str) -> None:
+        """Raises ValueRefused for any other text."""
+        try:
+            moment_of(value)
+        except ValueError as error:
+            raise ValueRefused(f"is {shown(value)}, which {error}") from error
+
+    def __str__(self) -> str:
+        return f"<time, like {EXAMPLE}>"
+
+
+@dataclass(frozen=True, slots=True)
 class Parameter:
     """One line of a parameters cell."""
 
@@ -70,7 +87,7 @@ class Parameter:
     optional: bool
     default: Value
     help: str
-    limits: Range | Choices | None
+    limits: Range | Choices | Moment | None
 
     @property
     def type_text(self) -> str:
@@ -113,7 +130,7 @@ class Parameter:
         if value == "" and self.kind == ACCOUNT:
             raise ValueRefused("is empty, which names no account")
         if self.limits is not None:
-            self.limits.check(value)  # type: ignore[arg-type]  # the schema pairs ranges with numbers, choices with text
+            self.limits.check(value)  # type: ignore[arg-type]  # the schema pairs ranges with numbers, the others with text
         return value  # type: ignore[return-value]  # its type is self.kind, one of Value's
 
 

@@ -7,27 +7,33 @@ from datetime import UTC, datetime, timedelta
 from balancebook.errors import UsageError
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EXAMPLE = "2025-06-01T00:00:00+00:00"
 _MILLISECOND = timedelta(milliseconds=1)
 
 
-def parse_moment(text: str, parameter: str = "as_of") -> int:
+def moment_of(text: str) -> int:
     """Milliseconds since 1970 of an ISO 8601 time with its offset from UTC; what is finer is cut off.
 
-    Raises UsageError for anything else: without an offset the same text is 24 moments, and none of them is meant.
+    Raises ValueError, the end of a sentence, for anything else: without an offset the same text is 24 moments.
     """
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
+    except ValueError as error:
+        raise ValueError("is no time") from error
     # A bare date is read as midnight by fromisoformat, and has no offset either.
-    if moment is None or moment.tzinfo is None:
-        what = "is no time" if moment is None else "has no offset from UTC"
-        raise UsageError(
-            f"{parameter} {text!r} {what}.",
-            "Write it like 2025-06-01T00:00:00+00:00 or 2025-06-01T09:30Z.",
-            parameter=parameter,
-        )
+    if moment.tzinfo is None:
+        raise ValueError("has no offset from UTC")
     return (moment - EPOCH) // _MILLISECOND
+
+
+def parse_moment(text: str, parameter: str = "as_of") -> int:
+    """As moment_of; raises UsageError, which names the parameter."""
+    try:
+        return moment_of(text)
+    except ValueError as error:
+        raise UsageError(
+            f"{parameter} {text!r} {error}.", f"Write it like {EXAMPLE}.", parameter=parameter
+        ) from error
 
 
 def utc_text(moment: int | None) -> str | None:
