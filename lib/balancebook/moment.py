@@ -37,11 +37,11 @@ def parse_moment(text: str, parameter: str = "as_of") -> int:
 
 
 def utc_text(moment: int | None) -> str | None:
-    """The moment as people read it: "2025-06-01 00:00:00.123 UTC"; beyond the years 1 to 9999 its milliseconds."""
+    """The moment in UTC as people read it: "2025-06-01 00:00:00.123"; beyond the years 1 to 9999 its milliseconds."""
     if moment is None:
         return None
     try:
         when = EPOCH + moment * _MILLISECOND
     except OverflowError:
         return f"{moment} ms since 1970"
-    return f"{when.replace(tzinfo=None).isoformat(sep=' ', timespec='milliseconds')} UTC"
+    return when.replace(tzinfo=None).isoformat(sep=" ", timespec="milliseconds")

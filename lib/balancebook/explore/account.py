@@ -23,7 +23,7 @@ def statement(entries: pd.DataFrame, registry: Registry) -> pd.DataFrame:
     there are older entries, and how to see them.
     """
     assets = entries["asset"]
-    frame = pd.DataFrame({"entry": entries["entry"].astype(object), "time": _times(entries["time"])})
+    frame = pd.DataFrame({"entry": entries["entry"].astype(object), "time (UTC)": _times(entries["time"])})
     frame["type"] = entries["type"]
     for role, name in (*_TOTALS.items(), ("available", "available"), ("held", "held")):
         frame[name] = amounts(entries[role], assets, registry)
@@ -42,8 +42,8 @@ def _older(entries: pd.DataFrame) -> str:
 def events(entries: pd.DataFrame, registry: Registry) -> pd.DataFrame:
     """How often each type of entry moved each asset, and what it moved in sum.
 
-    Columns asset, type, entries, available moved, held moved, first, last (UTC); ordered by asset, then by number. The
-    sums are exact. The note names the assets of which older entries are not counted.
+    Columns asset, type, entries, available moved, held moved, first (UTC), last (UTC); ordered by asset, then by number.
+    The sums are exact. The note names the assets of which older entries are not counted.
     """
     rows = []
     for (asset, kind), some in _grouped(entries, "asset", "type"):
@@ -61,8 +61,8 @@ def events(entries: pd.DataFrame, registry: Registry) -> pd.DataFrame:
             name: amounts((row[at] for row in rows), assets, registry)
             for at, name in enumerate(_TOTALS.values(), 3)
         },
-        "first": [utc_text(_integer(row[5])) for row in rows],
-        "last": [utc_text(_integer(row[6])) for row in rows],
+        "first (UTC)": [utc_text(_integer(row[5])) for row in rows],
+        "last (UTC)": [utc_text(_integer(row[6])) for row in rows],
     }
     return table(columns, capped(entries, registry))
 

@@ -44,10 +44,10 @@ def as_of_entry(place: Place, account: Any, asset: Any, entry: int) -> pd.DataFr
 
 
 def for_people(found: pd.DataFrame, registry: Registry) -> pd.DataFrame:
-    """The same with symbols, whole units and times in UTC: asset, available, held, entry, time."""
+    """The same with symbols, whole units and times: asset, available, held, entry, time (UTC)."""
     columns: dict[str, Any] = {"asset": labels(found["asset"], registry)}
     columns |= {role: amounts(found[role], found["asset"], registry) for role in ("available", "held")}
-    columns |= {"entry": found["entry"], "time": [utc_text(each) for each in found["time"]]}
+    columns |= {"entry": found["entry"], "time (UTC)": [utc_text(each) for each in found["time"]]}
     return table(columns)
 
 

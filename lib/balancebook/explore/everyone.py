@@ -91,8 +91,8 @@ class Everyone:
         told = {
             "table": f"{origin.keyspace}.{origin.table}",
             "cluster": origin.cluster,
-            "as of": origin.as_of or "as it was read",
-            "read": f"{origin.read_from} to {origin.read_to}",
+            "as of (UTC)": origin.as_of or "as it was read",
+            "read (UTC)": f"{origin.read_from} to {origin.read_to}",
             "consistency": origin.consistency,
             "balances": origin.entries,
             "without a time": origin.undated,

@@ -65,7 +65,7 @@ class Origin:
     @property
     def line(self) -> str:
         """In one line, for beneath a figure."""
-        when = f"as of {self.as_of}" if self.as_of else f"read {self.read_from} to {self.read_to}"
+        when = f"as of {self.as_of} UTC" if self.as_of else f"read {self.read_from} to {self.read_to} UTC"
         return f"{self.keyspace}.{self.table} on {self.cluster}, {when}, read at {self.consistency}"
 
 

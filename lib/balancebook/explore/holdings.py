@@ -144,7 +144,7 @@ def impossible(extract: Extract, registry: Registry) -> pd.DataFrame:
         "what": [row[5] for row in rows],
         "amount": amounts((row[2] for row in rows), assets, registry),
         "entry": [row[3] for row in rows],
-        "last moved": [utc_text(row[4]) for row in rows],
+        "last moved (UTC)": [utc_text(row[4]) for row in rows],
     }
     return table(columns)
 
@@ -156,7 +156,7 @@ def stuck(extract: Extract, registry: Registry, days: int) -> pd.DataFrame:
     forgotten: the ledger alone does not say. An entry without a time is of no age. The note says how many there are.
     """
     origin = extract.origin
-    moment = parse_moment((origin.as_of or origin.read_from).removesuffix(" UTC") + "Z")
+    moment = parse_moment(f"{origin.as_of or origin.read_from}Z")
     held = extract.table.filter(_nonzero(extract.table["held"]))
     old = held.filter(pc.less_equal(held["time"], moment - days * _DAY_MS))
     rows = list(_cells(extract, old.sort_by([("time", "ascending"), ("account", "ascending")]), "held"))
@@ -166,7 +166,7 @@ def stuck(extract: Extract, registry: Registry, days: int) -> pd.DataFrame:
         "account": [row[1] for row in rows],
         "held": amounts((row[2] for row in rows), assets, registry),
         "entry": [row[3] for row in rows],
-        "last moved": [utc_text(row[4]) for row in rows],
+        "last moved (UTC)": [utc_text(row[4]) for row in rows],
     }
     return table(columns, f"{len(rows):,} of {len(held):,} held balances have not moved for {days} days.")
 

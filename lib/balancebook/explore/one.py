@@ -14,6 +14,7 @@ from balancebook.explore import account, figures
 from balancebook.explore.as_of import as_of_entry, as_of_time, for_people
 from balancebook.explore.counterparties import counterparties, trades_of
 from balancebook.explore.entries import entries_of
+from balancebook.explore.people import table
 from balancebook.explore.place import Holder, Place, asset_named, holder_of
 from balancebook.moment import parse_moment
 
@@ -49,7 +50,7 @@ class Account:
         return asset_named(name, self.holder.assets, self.place.registry)
 
     def balances(self) -> pd.DataFrame:
-        """Its balances, now or as of the time: asset, available, held, entry, time."""
+        """Its balances, now or as of the time: asset, available, held, entry, time (UTC)."""
         moment = None if self.as_of is None else parse_moment(self.as_of)
         found = as_of_time(self.place, self.holder.account, self.holder.assets, moment)
         told = for_people(found, self.place.registry)
@@ -73,6 +74,16 @@ class Account:
     def history(self, asset: str | int | None) -> pd.DataFrame:
         """See account.history."""
         return account.history(self._of(asset), self.place.registry)
+
+    def last_steps(self, asset: str | int | None, most: int = 5) -> pd.DataFrame:
+        """The end of what history_figure draws, newest last: time (UTC), available, held."""
+        steps = self.history(asset).tail(most)
+        times = (
+            steps["time"]
+            .dt.tz_localize(None)
+            .map(lambda each: each.isoformat(sep=" ", timespec="milliseconds"))
+        )
+        return table({"time (UTC)": times, "available": steps["available"], "held": steps["held"]})
 
     def history_figure(self, asset: str | int | None) -> Figure:
         """The balance of an asset over time."""
