@@ -19,6 +19,7 @@ from balancebook.settings import Profile, retarget
 from balancebook.store.reader import Reader, open_reader
 from balancebook.verdict import Result
 from checking import GRACE_S, THREE_ASSETS, WHOLE, Ask, Book, behind, booker, nowhere, run_check
+from edges import build
 from gateway_process import running_gateway
 
 
@@ -104,3 +105,14 @@ def seed(ledger: Profile) -> Iterator[Profile]:
     """A profile of `place` with the gateway of the report."""
     with running_gateway(ledger.port, "--keyspace", ledger.keyspace, "--mode", "seed") as client:
         yield behind(ledger, client.base_url)
+
+
+@pytest.fixture(scope="session")
+def edges(server: Node, session: Session, impatient: Profile) -> Iterator[Profile]:
+    """A profile of a keyspace with all of `edges.EDGES` in one ledger."""
+    name = f"edges_{os.getpid()}"
+    create_schema(session.execute, name, indexes=False)
+    with server.admin() as admin:
+        build(session, Injector(session.execute, admin, name), name)
+    yield retarget(impatient, keyspace=name)
+    session.execute(f"DROP KEYSPACE {name}")

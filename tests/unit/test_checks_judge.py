@@ -199,7 +199,7 @@ def given(**amounts: str) -> GatewayAnswer:
     return GatewayAnswer("1001", tuple(balances))
 
 
-Right = Mapping[str, list[tuple[Decimal, Decimal]]]
+Right = Mapping[str, list[tuple[Decimal | None, Decimal | None]]]
 
 
 @pytest.mark.parametrize(
@@ -215,6 +215,7 @@ Right = Mapping[str, list[tuple[Decimal, Decimal]]]
         ({"BTC": [shown("2"), shown("3")]}, given(BTC="1"), ["wrong amount: BTC"]),
         ({"BTC": [shown("0")]}, given(), ["lost: BTC"]),
         ({}, given(DOGE="1"), ["not in the base: DOGE"]),
+        ({"BTC": [(None, Decimal(0))]}, given(BTC="0"), ["wrong amount: BTC"]),
         (
             {"BTC": [shown("1")], "ETH": [shown("1")]},
             given(DOGE="1", BTC="2"),
@@ -242,12 +243,14 @@ def test_the_sentence_groups_by_kind() -> None:
         (at(1, 910_000_000_000, 1), BTC, shown("9100", "0.00000001")),
         # Raw units where no registry says what they are worth.
         (at(1, 910_000_000_000, 1), STRANGE, shown("910000000000", "1")),
-        (at(1, None, None), BTC, shown("0")),
+        # A null is no zero.
+        (at(1, None, 0), BTC, (None, Decimal(0))),
+        (at(1, 0, None), STRANGE, (Decimal(0), None)),
         (at(1, -1), BTC, shown("-0.00000001")),
     ],
 )
 def test_the_amounts_that_a_gateway_must_show(
-    entry: Entry, asset: int, expected: tuple[Decimal, Decimal]
+    entry: Entry, asset: int, expected: tuple[Decimal | None, Decimal | None]
 ) -> None:
     assert _amounts(entry, asset, REGISTRY) == expected
 

@@ -86,13 +86,16 @@ def _select(target: Target, table: str, tail: str) -> str:
 
 def _group_by(reader: Reader, target: Target, account: Any, _assets: Sequence[Any]) -> list[Row]:
     keys = f"{quote(target.ledger.account)}, {quote(target.ledger.asset)}"
-    return reader.rows(_select(target, target.view_name, f"GROUP BY {keys}"), (account,))
+    newest_first = shape_of(reader, target).view_order
+    return reader.rows(_select(target, target.view_name, f"GROUP BY {keys} {newest_first}"), (account,))
 
 
 def _skip_scan(reader: Reader, target: Target, account: Any, _assets: Sequence[Any]) -> list[Row]:
-    beyond = "<" if shape_of(reader, target).assets_descend else ">"
-    first = _select(target, target.view_name, "LIMIT 1")
-    next_asset = _select(target, target.view_name, f"AND {quote(target.ledger.asset)} {beyond} ? LIMIT 1")
+    shape = shape_of(reader, target)
+    beyond = "<" if shape.assets_descend else ">"
+    newest = f"{shape.view_order} LIMIT 1".lstrip()
+    first = _select(target, target.view_name, newest)
+    next_asset = _select(target, target.view_name, f"AND {quote(target.ledger.asset)} {beyond} ? {newest}")
     found = reader.rows(first, (account,))
     rows = list(found)
     while found:
@@ -102,8 +105,20 @@ def _skip_scan(reader: Reader, target: Target, account: Any, _assets: Sequence[A
 
 
 def _in_assets(reader: Reader, target: Target, account: Any, assets: Sequence[Any]) -> list[Row]:
-    cql = _select(target, target.base_name, f"AND {quote(target.ledger.asset)} IN ? PER PARTITION LIMIT 1")
-    return [row for chunk in _chunks(assets) for row in reader.rows(cql, (account, chunk))]
+    shape, ledger = shape_of(reader, target), target.ledger
+    partition = {column.name for column in shape.base.partition_key}
+    if partition != {ledger.account, ledger.asset}:
+        raise UsageError(
+            f"in_assets asks for one row a partition, and {target.base_name} is partitioned by "
+            f"{', '.join(sorted(partition))}, not by {ledger.account} and {ledger.asset}.",
+            "Take per_asset_parallel.",
+            parameter="strategy",
+        )
+    newest = f"{shape.base_order} PER PARTITION LIMIT 1".lstrip()
+    cql = _select(target, target.base_name, f"AND {quote(ledger.asset)} IN ? {newest}")
+    # Unpaged: a row an asset, and the servers refuse to page through the answer to an IN that they sort.
+    answers = (reader.pages(cql, (account, chunk), page_size=0) for chunk in _chunks(assets))
+    return [row for pages in answers for page in pages for row in page]
 
 
 def _per_asset_parallel(reader: Reader, target: Target, account: Any, assets: Sequence[Any]) -> list[Row]:

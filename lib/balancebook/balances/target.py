@@ -45,10 +45,16 @@ class Target:
 
 @dataclass(frozen=True)
 class Shape:
-    """What the server says of the target: the base table, and how the view orders the asset."""
+    """What the server says of the target: the base table, and how view and base are read newest row first.
+
+    `view_order`, `base_order`: the ORDER BY for it, "" where they lie so. `assets_descend`: how the view's assets come
+    in that order.
+    """
 
     base: Table
     assets_descend: bool
+    view_order: str
+    base_order: str
 
     def types(self, columns: Iterable[str]) -> list[str]:
         """The CQL types of columns of the base."""
@@ -75,8 +81,17 @@ def _read_shape(reader: Reader, target: Target) -> Shape:
     base = _there(read_table(reader, target.keyspace, target.base), f"Table {target.base_name}")
     view = _there(read_view(reader, target.keyspace, target.view), f"View {target.view_name}")
     _require((target.ledger.account, *target.selected), base)
-    descend = {column.name for column in view.clustering_key if column.clustering_order == "desc"}
-    return Shape(base, assets_descend=target.ledger.asset in descend)
+    asset, order = quote(target.ledger.asset), quote(target.ledger.order)
+    descend = target.ledger.asset in _descending(view)
+    # A clustering turns as a whole, so the assets turn with the entries of each.
+    turned = target.ledger.order not in _descending(view)
+    view_order = f"ORDER BY {asset} {'ASC' if descend else 'DESC'}, {order} DESC" if turned else ""
+    base_order = "" if target.ledger.order in _descending(base) else f"ORDER BY {order} DESC"
+    return Shape(base, descend != turned, view_order, base_order)
+
+
+def _descending(table: Table) -> set[str]:
+    return {column.name for column in table.clustering_key if column.clustering_order == "desc"}
 
 
 def _there(table: T | None, what: str) -> T:

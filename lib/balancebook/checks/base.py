@@ -44,6 +44,12 @@ def unknown(
     return Finding(Verdict.UNKNOWN, message, counts or {}, samples)
 
 
+def enumerated(names: Sequence[str]) -> str:
+    """As many of the names as samples are shown, and how many more there are: for a message."""
+    more = len(names) - SAMPLE_LIMIT
+    return ", ".join(names[:SAMPLE_LIMIT]) + (f" and {more} more" if more > 0 else "")
+
+
 class NotAsked(Exception):
     """Raised by a check whose question does not arise on this target; its argument says why. It has no verdict."""
 

@@ -9,15 +9,15 @@ from typing import Any
 
 from balancebook import balances
 from balancebook.assets import Registry, format_amount, label, to_units
-from balancebook.balances import asset_of
 from balancebook.checks.answers import lasting
-from balancebook.checks.base import Finding, check, failed, passed
+from balancebook.checks.base import Finding, check, enumerated, failed, passed, unknown
 from balancebook.checks.context import Context
 from balancebook.checks.truth import Entry, Window, assets_in_base, entries_between, newest_entries
 from balancebook.gateway import GatewayAnswer, GatewayBalance
 from balancebook.verdict import Json
 
-Shown = tuple[Decimal, Decimal]
+# None where the base has a null, which no amount equals: a zero would be made up.
+Shown = tuple[Decimal | None, Decimal | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,8 @@ def gateway_equals_base(ctx: Context, *, user_id: int | str, assets_from: str = 
     """Does the gateway return every asset of the user, with exactly the base's amounts?
 
     The gateway reads the view, and what it leaves out raises no error. The base is asked independently, asset by
-    asset; amounts are compared as exact decimals. A difference counts only if it outlives the grace period.
+    asset; amounts are compared as exact decimals, and a null of the base is no zero. A difference counts only if it
+    outlives the grace period. Nothing shown where nothing is to be shown is unknown: G004 asks that.
     """
     account = ctx.account(user_id)
     listed = assets_in_base(ctx, account, assets_from)
@@ -71,6 +72,11 @@ def gateway_equals_base(ctx: Context, *, user_id: int | str, assets_from: str = 
         "lost": sum(problem["problem"] == "lost" for problem in problems),
         "wrong": len(problems),
     }
+    if not comparison.right and not problems:
+        return unknown(
+            f"The gateway shows nothing for user {user_id}, who has no asset to show. {listed.note}",
+            counts=counts,
+        )
     if not problems:
         return passed(
             f"All {counts['assets_in_base']} assets of user {user_id} equal the base. {listed.note}",
@@ -81,8 +87,12 @@ def gateway_equals_base(ctx: Context, *, user_id: int | str, assets_from: str = 
 
 def _compare(ctx: Context, user_id: int | str, account: Any, window: Window) -> _Comparison:
     answer = ctx.gateway.balance(user_id)
-    asked = [asset for balance in answer.balances if (asset := ctx.registry.by_symbol(balance.asset))]
-    window = window.extended(ctx, account, [asset_of(ctx.reader, ctx.target, asset) for asset in asked])
+    looked_at = {label(asset, ctx.registry) for asset in window.after}
+    more: Sequence[Any] = ()
+    if any(balance.asset not in looked_at for balance in answer.balances):
+        # Booked since the base was scanned: what a gateway can show stands in the view, or in the registry.
+        more = assets_in_base(ctx, account, "known").assets
+    window = window.extended(ctx, account, more)
     right = {
         label(asset, ctx.registry): _right_amounts(ctx, account, asset, window) for asset in window.after
     }
@@ -96,13 +106,18 @@ def _right_amounts(ctx: Context, account: Any, asset: Any, window: Window) -> li
     entries = (
         [last] if first.order == last.order else entries_between(ctx, account, asset, first.order, last.order)
     )
+    if not ctx.ledger.held:
+        # A ledger that holds nothing back has no null there either.
+        entries = [replace(entry, held=0) for entry in entries]
     return [_amounts(entry, asset, ctx.registry) for entry in sorted(entries, key=lambda entry: entry.order)]
 
 
 def _amounts(entry: Entry, asset: Any, registry: Registry) -> Shown:
     """As the gateway must show them: whole units, or raw units for an asset that the registry does not know."""
-    # A null cell is no zero, but a gateway has no other way to show it.
-    return to_units(entry.available or 0, asset, registry), to_units(entry.held or 0, asset, registry)
+    available, held = (
+        None if raw is None else to_units(raw, asset, registry) for raw in (entry.available, entry.held)
+    )
+    return available, held
 
 
 def _shown(balance: GatewayBalance) -> Shown:
@@ -110,14 +125,17 @@ def _shown(balance: GatewayBalance) -> Shown:
 
 
 def _text(amounts: Shown | None) -> str | None:
-    return None if amounts is None else f"{format_amount(amounts[0])} (held {format_amount(amounts[1])})"
+    if amounts is None:
+        return None
+    available, held = ("null" if amount is None else format_amount(amount) for amount in amounts)
+    return f"{available} (held {held})"
 
 
 def _sentence(problems: Iterable[Mapping[str, Json]]) -> str:
     grouped: dict[str, list[str]] = {}
     for problem in problems:
         grouped.setdefault(str(problem["problem"]), []).append(str(problem["asset"]))
-    return "; ".join(f"{kind}: {', '.join(names)}" for kind, names in grouped.items()) + "."
+    return "; ".join(f"{kind}: {enumerated(names)}" for kind, names in grouped.items()) + "."
 
 
 def _why(ctx: Context, account: Any, comparison: _Comparison) -> str:

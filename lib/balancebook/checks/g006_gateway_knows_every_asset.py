@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from balancebook.assets import label
-from balancebook.checks.base import Finding, check, failed, passed, unknown
+from balancebook.checks.base import Finding, check, enumerated, failed, passed, unknown
 from balancebook.checks.context import Context
 from balancebook.checks.truth import assets_in_base, newest_entries
 from balancebook.verdict import Json
@@ -20,7 +20,7 @@ def gateway_knows_every_asset(ctx: Context, *, user_id: int | str, assets_from: 
     listed = assets_in_base(ctx, account, assets_from)
     held = newest_entries(ctx, account, listed.assets)
     if not held:
-        return unknown(f"User {user_id} has no asset in the base: name one who has.")
+        return unknown(f"User {user_id} has no asset in the base: name one who has. {listed.note}")
     answer = {balance.asset: balance for balance in ctx.gateway.balance(user_id).balances}
     names = [label(asset, ctx.registry) for asset in held]
     samples: list[dict[str, Json]] = [
@@ -31,6 +31,6 @@ def gateway_knows_every_asset(ctx: Context, *, user_id: int | str, assets_from: 
     ]
     counts = {"assets": len(names), "unknown": len(samples)}
     if samples:
-        said = ", ".join(f"{sample['asset']} {sample['problem']}" for sample in samples)
+        said = enumerated([f"{sample['asset']} {sample['problem']}" for sample in samples])
         return failed(f"User {user_id}: {said}.", counts=counts, samples=samples)
     return passed(f"Every asset of user {user_id} is named. {listed.note}", counts=counts)

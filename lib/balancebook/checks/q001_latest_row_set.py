@@ -7,7 +7,7 @@ from typing import Any
 
 from balancebook.assets import Registry, label
 from balancebook.checks.answers import lasting, read_answer, settled_answer
-from balancebook.checks.base import Finding, check, failed, passed
+from balancebook.checks.base import Finding, check, enumerated, failed, passed, unknown
 from balancebook.checks.context import Context
 from balancebook.checks.truth import Entry, Window, assets_in_base, newest_entries
 from balancebook.verdict import Json
@@ -18,7 +18,8 @@ def latest_row_set(ctx: Context, *, strategy: str, user_id: int | str, assets_fr
     """Does the balance query return each asset of the user once, at its highest order?
 
     A query can answer without an error and still lose assets: one row per partition is one row per user where the
-    partition is the user. The base, asked asset by asset, says which rows there must be.
+    partition is the user. The base, asked asset by asset, says which rows there must be; nothing returned where
+    nothing must be is unknown, for a query that returns nothing to anybody does that too.
     """
     account = ctx.account(user_id)
     listed = assets_in_base(ctx, account, assets_from)
@@ -33,8 +34,13 @@ def latest_row_set(ctx: Context, *, strategy: str, user_id: int | str, assets_fr
         problems = lasting(earlier, problems, "asset", "problem")
     counts = {"assets": len(window.after), "returned": len(answer), "wrong": len(problems)}
     if problems:
-        names = ", ".join(f"{problem['asset']} {problem['problem']}" for problem in problems)
+        names = enumerated([f"{problem['asset']} {problem['problem']}" for problem in problems])
         return failed(f"{strategy}: {names}.", counts=counts, samples=problems)
+    if not answer:
+        return unknown(
+            f"{strategy} returns nothing for user {user_id}, who has no asset to return. {listed.note}",
+            counts=counts,
+        )
     return passed(
         f"{strategy} returns all {len(answer)} assets, each at its newest row. {listed.note}", counts=counts
     )

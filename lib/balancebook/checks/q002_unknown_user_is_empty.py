@@ -37,6 +37,8 @@ def unknown_user_is_empty(
         )
     if answer:
         return unknown(f"User {unknown_user_id} got a first balance just now: name one who does not exist.")
+    unseen = f" {listed.note}" if listed.source == "known" else ""
     return passed(
-        f"{strategy} returns nothing for user {unknown_user_id}, and the base has nothing.", counts=counts
+        f"{strategy} returns nothing for user {unknown_user_id}, and the base has nothing.{unseen}",
+        counts=counts,
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from balancebook.assets import label
 from balancebook.checks.answers import Answer, lasting, read_answer
-from balancebook.checks.base import Finding, check, failed, passed, unknown
+from balancebook.checks.base import Finding, check, enumerated, failed, passed, unknown
 from balancebook.checks.cells import as_json
 from balancebook.checks.context import Context
 from balancebook.checks.truth import Entry, assets_in_base, entries_between
@@ -33,7 +33,7 @@ def latest_row_values(
         wrong = lasting(_wrong_cells(ctx, account, first), _wrong_cells(ctx, account, answer), "asset")
     counts = {"rows": len(answer), "wrong": len(wrong)}
     if wrong:
-        names = ", ".join(dict.fromkeys(str(cell["asset"]) for cell in wrong))
+        names = enumerated(list(dict.fromkeys(str(cell["asset"]) for cell in wrong)))
         return failed(f"{strategy}: {names} not as in the base.", counts=counts, samples=wrong)
     if not answer:
         return unknown(f"{strategy} returned no row for user {user_id}: no value to compare.", counts=counts)

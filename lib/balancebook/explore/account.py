@@ -42,8 +42,8 @@ def _older(entries: pd.DataFrame) -> str:
 def events(entries: pd.DataFrame, registry: Registry) -> pd.DataFrame:
     """How often each type of entry moved each asset, and what it moved in sum.
 
-    Columns asset, type, entries, available moved, held moved, first (UTC), last (UTC); ordered by asset, then by number.
-    The sums are exact. The note names the assets of which older entries are not counted.
+    Columns asset, type, entries, available moved, held moved, first (UTC), last (UTC); by asset, then by number. The
+    sums are exact. The note names the assets of which older entries are not counted.
     """
     rows = []
     for (asset, kind), some in _grouped(entries, "asset", "type"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -31,7 +31,7 @@ def labels(assets: Iterable[Any], registry: Registry) -> pd.Series[Any]:
     return pd.Series([label(asset, registry) for asset in assets], dtype=object)
 
 
-def table(columns: dict[str, Sequence[Any]], note: str = "") -> pd.DataFrame:
+def table(columns: Mapping[str, Iterable[Any]], note: str = "") -> pd.DataFrame:
     """A table to look at: object columns in which every integer and Decimal stays as it is, and a note beside it."""
     frame = pd.DataFrame({name: pd.Series(list(cells), dtype=object) for name, cells in columns.items()})
     frame.attrs["note"] = note

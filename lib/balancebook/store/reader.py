@@ -111,7 +111,7 @@ class Reader:
         return to_frame(rows, names, [column.typename for column in types])
 
     def pages(self, cql: str, params: Sequence[object] = (), *, page_size: int = 5000) -> Iterator[list[Row]]:
-        """The rows of a SELECT page by page, `page_size` rows each at the most; only one page is held."""
+        """The rows of a SELECT page by page, only one held: `page_size` rows each at the most, 0 for all in one."""
         bound = self.bind(cql, params, None)
         bound.fetch_size = page_size
         what, state = doing(cql), None
