@@ -37,7 +37,8 @@ def strategies(ctx: Context, user_id: int | str, assets_from: str = "scan") -> p
 
 
 def layers(ctx: Context, user_id: int | str, assets_from: str = "scan") -> pd.DataFrame:
-    """One row an asset that any layer knows: asset, base, view, gateway (available and, if the ledger has it, held; text), differs.
+    """One row an asset that any layer knows: asset, base, view, gateway (text: available and, if the ledger has it,
+    held), differs.
 
     `differs` names the layers that are not as the base. A layer that cannot be read shows "?" in every row.
     """
