@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 from balancebook.assets import format_exact, label
 from balancebook.checks.base import SAMPLE_LIMIT, Finding, failed, passed, unknown
-from balancebook.checks.cells import as_json
+from balancebook.checks.samples import as_json
 from balancebook.checks.context import Context
 from balancebook.checks.truth import assets_in_base
 from balancebook.ledger.audit import Asking, AuditReport, audit
