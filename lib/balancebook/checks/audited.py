@@ -9,8 +9,8 @@ from weakref import WeakKeyDictionary
 
 from balancebook.assets import format_exact, label
 from balancebook.checks.base import SAMPLE_LIMIT, Finding, failed, passed, unknown
-from balancebook.checks.samples import as_json
 from balancebook.checks.context import Context
+from balancebook.checks.samples import as_json
 from balancebook.checks.truth import assets_in_base
 from balancebook.ledger.audit import Asking, AuditReport, audit
 from balancebook.ledger.breaks import Break, Problem
