@@ -27,7 +27,7 @@ ENDS: dict[UUID, dict[str, Decimal]] = {
     SEVERAL_COINS: {
         BTC: Decimal("1.10"),
         ETH: Decimal("0.000000000000000001"),
-        SHIB: Decimal("123456789012345678901.123456789012345678"),
+        SHIB: Decimal("1234567890123456789.123456789012345678"),
         USDT: Decimal("10100000"),
     },
     ONE_COIN: {ETH: Decimal("12.5")},
