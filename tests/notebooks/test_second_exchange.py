@@ -13,6 +13,7 @@ import pytest
 from cassandra.cluster import Session
 
 from balancebook import balances
+from balancebook.assets import exact_sum
 from balancebook.balances import AccountRefused
 from balancebook.checks import overview
 from balancebook.checks.context import Context
@@ -83,7 +84,7 @@ def test_every_notebook_runs_on_it(run: Run, entry: Entry) -> None:
     assert record.optional_missing == []
 
 
-@pytest.mark.parametrize("name", ["balance_queries", "ledger_audit", "mv_checks"])
+@pytest.mark.parametrize("name", ["balance_queries", "ledger_audit"])
 def test_it_says_the_same_again(run: Run, environment: dict[str, str], name: str) -> None:
     record, folder = run(name, *parameters(find_entry(name)))
     assert record.exit_code == 0, record.results
@@ -149,7 +150,7 @@ def damaged(second: Profile, session: Session, server: Node) -> Iterator[str]:
     where = "WHERE owner = %s AND coin = %s AND entry_no = %s"
     wrong, odd = TOO_MUCH, ODD
     cql = f"UPDATE {name}.wallet_journal SET balance = %s {where}"
-    session.execute(cql, (wrong.balance + Decimal("1E-18"), *wrong[:3]))
+    session.execute(cql, (exact_sum([wrong.balance, Decimal("1E-18")]), *wrong[:3]))
     session.execute(f"UPDATE {name}.wallet_journal SET kind = 'out' {where}", odd[:3])
     session.execute(f"DELETE FROM {name}.fills WHERE fill_id = %s", (FILL.reference,))
     with open_reader(profile) as reader:
