@@ -111,19 +111,27 @@ def _pairs(value: object) -> object:
     return tuple(value.items()) if isinstance(value, dict) else value
 
 
+def _none_if_empty(value: object) -> object:
+    """TOML has no null."""
+    return None if value == "" else value
+
+
+_Optional = Annotated[str | None, BeforeValidator(_none_if_empty)]
+
+
 class LedgerSchema(_Model):
-    """Which column of the base table plays which role; None for a role that the ledger lacks."""
+    """Which column of the base table plays which role; None, in a profile "", for a role that the ledger lacks."""
 
     account: str = "user_id"
     asset: str = "asset_id"
     order: str = "seq"
     available: str = "avail"
-    held: str | None = "frozen"
-    delta_available: str | None = "delta_avail"
-    delta_held: str | None = "delta_frozen"
-    type: str | None = "event_type"
-    reference: str | None = "ref_id"
-    time: str | None = "created_at"
+    held: _Optional = "frozen"
+    delta_available: _Optional = "delta_avail"
+    delta_held: _Optional = "delta_frozen"
+    type: _Optional = "event_type"
+    reference: _Optional = "ref_id"
+    time: _Optional = "created_at"
     # (what the ledger calls it, what it is; see ledger.rules), in a profile the table [ledger.types].
     types: Annotated[tuple[tuple[str, EntryKind], ...], BeforeValidator(_pairs)] = tuple(
         (kind, kind) for kind in get_args(EntryKind)

@@ -36,10 +36,12 @@ __all__ = [
 
 CONFIG_NAME = "balancebook.toml"
 STATE_NAME = ".balancebook"
-EMBEDDED = "embedded"
+EMBEDDED, EMBEDDED_WALLETS = "embedded", "embedded_wallets"
 # Cassandra's rule for keyspace and table names, quoted or not: SchemaConstants.PATTERN_WORD_CHARS, length 48.
 _IDENTIFIER = re.compile(r"\w{1,48}", re.ASCII)
 _DEMO_FOLDER = Path(__file__).parent / "demo"
+BUILT_IN = {EMBEDDED: _DEMO_FOLDER, EMBEDDED_WALLETS: _DEMO_FOLDER / "wallets"}
+"""The profiles of the demo's exchanges, and the folder of each: both are in the embedded database."""
 
 
 def find_config(env: Mapping[str, str] = os.environ, cwd: Path | None = None) -> Path | None:
@@ -82,19 +84,20 @@ def load_profile(
     document = _read_toml(config) if config else {}
     profiles = _profiles(document, config)
     name = name or env.get("BALANCEBOOK_PROFILE") or document.get("default_profile") or EMBEDDED
-    if name == EMBEDDED:
-        table, folder = _embedded_table(env, cwd), _DEMO_FOLDER
+    if name in BUILT_IN:
+        folder = BUILT_IN[name]
+        table = _embedded_table(folder, env, cwd)
     elif name in profiles and config:
         table, folder = dict(profiles[name]), config.parent
     else:
-        known = [*profiles, EMBEDDED]
+        known = [*profiles, *BUILT_IN]
         raise SettingsError(
             f"There is no profile {name!r}{f' in {config}' if config else ''}; known: {', '.join(known)}.",
             "Name one of these, or add it to balancebook.toml.",
             parameter="profile",
             suggestion=_close(name, known),
         )
-    return _validated(name, _overridden(table, env, embedded=name == EMBEDDED), folder)
+    return _validated(name, _overridden(table, env, embedded=name in BUILT_IN), folder)
 
 
 def _profiles(document: Mapping[str, Any], config: Path | None) -> dict[str, Any]:
@@ -109,16 +112,16 @@ def _profiles(document: Mapping[str, Any], config: Path | None) -> dict[str, Any
     profiles = document.get("profiles", {})
     if not isinstance(profiles, dict) or not all(isinstance(table, dict) for table in profiles.values()):
         raise SettingsError(f"{config}: `profiles` is not a table of tables.", "Write [profiles.NAME].")
-    if EMBEDDED in profiles:
+    for taken in BUILT_IN.keys() & profiles.keys():
         raise SettingsError(
-            f"{config}: the profile name {EMBEDDED!r} is taken by the demo.", "Choose another name."
+            f"{config}: the profile name {taken!r} is taken by the demo.", "Choose another name."
         )
     return profiles
 
 
-def _embedded_table(env: Mapping[str, str], cwd: Path | None) -> dict[str, Any]:
-    """The demo's own profile, with the addresses that the running server and gateway left in the state folder."""
-    table = _read_toml(_DEMO_FOLDER / "profile.toml")
+def _embedded_table(folder: Path, env: Mapping[str, str], cwd: Path | None) -> dict[str, Any]:
+    """A demo's own profile, with the addresses that the running server and gateway left in the state folder."""
+    table = _read_toml(folder / "profile.toml")
     state = state_dir(env, cwd)
     server = _read_state(state / "server" / "server.json")
     if server:

@@ -224,3 +224,17 @@ def test_a_base_partitioned_otherwise_says_so(session: Session, place: str, read
     )
     with pytest.raises(BalancebookError, match="partitioned by user_id"):
         assets_of(reader, Target(place, "of_user", "by_user", LedgerSchema()), 1, "scan", Registry())
+
+
+def test_money_that_is_not_exact_is_refused(session: Session, reader: Reader, place: str) -> None:
+    session.execute(
+        f"CREATE TABLE {place}.rough (user_id bigint, asset_id int, seq bigint, avail double, frozen bigint, "
+        "created_at bigint, PRIMARY KEY ((user_id, asset_id), seq))"
+    )
+    session.execute(
+        f"CREATE MATERIALIZED VIEW {place}.rough_by_user AS SELECT * FROM {place}.rough WHERE user_id IS NOT NULL "
+        "AND asset_id IS NOT NULL AND seq IS NOT NULL PRIMARY KEY (user_id, asset_id, seq)"
+    )
+    rough = Target(place, "rough_by_user", "rough", LedgerSchema())
+    with pytest.raises(BalancebookError, match="avail is double, which holds no exact amounts"):
+        read(reader, rough, "group_by", 1001, ())

@@ -20,24 +20,16 @@ def _nothing_ran(desk: Desk) -> None:
     assert sorted(path.name for path in desk.folder.iterdir()) == ["balancebook.toml"]
 
 
+# More of them: database/test_accounts.py.
 @pytest.mark.parametrize(
     "value",
     [
-        '"5"',
-        "5.0",
-        "NaN",
-        "True",
-        "None",
-        str(2**63),
-        str(-(2**63) - 1),
         "007",
-        "1_000",
-        "1e3",
-        "1; DROP",
+        "5.0",
+        "True",
+        str(2**63),
         '1;open("ran", "w")#',
-        " 5",
         "\u0665",  # a digit, of another alphabet
-        "[1001]",
         "",
     ],
 )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+
+from nbval_process import nbval
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted([*ROOT.glob("notebooks/*.ipynb"), *ROOT.glob("runbooks/*.ipynb")])
@@ -25,21 +24,6 @@ def fixed(exchange: Exchange) -> Iterator[dict[str, str]]:
     """The environment of a kernel on the exchange with the right gateway."""
     with exchange("fixed") as env:
         yield env
-
-
-def nbval(notebook: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    # An empty configuration: this project's own is for its tests.
-    options = [
-        "--nbval",
-        "--nbval-current-env",
-        "--nbval-cell-timeout=120",
-        "-p",
-        "no:cacheprovider",
-        "-c",
-        os.devnull,
-    ]
-    command = [sys.executable, "-m", "pytest", *options, f"--rootdir={notebook.parent}", str(notebook)]
-    return subprocess.run(command, env=env, capture_output=True, text=True, check=False, cwd=notebook.parent)  # noqa: S603
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)

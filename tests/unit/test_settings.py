@@ -183,3 +183,22 @@ def test_retargeting_refuses_what_is_no_name(tmp_path: Path, parameter: str, val
 def test_a_missing_named_config_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="no file"):
         load_profile(env={"BALANCEBOOK_CONFIG": os.fspath(tmp_path / "x.toml")})
+
+
+def test_the_second_demo_exchange_has_a_profile_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "server").mkdir()
+    (tmp_path / "server" / "server.json").write_text(json.dumps({"host": "127.0.0.2", "port": 12345}))
+    profile = load_profile("embedded_wallets", env={"BALANCEBOOK_STATE": str(tmp_path)}, cwd=tmp_path)
+    assert (profile.keyspace, profile.embedded, profile.port) == ("wallets", True, 12345)
+    assert (profile.ledger.account, profile.ledger.held, profile.ledger.delta_held) == ("owner", None, None)
+    assert dict(profile.ledger.types)["trade_out"] == "trade_debit"
+    assert profile.registry.by_id("xbt") is not None
+    assert profile.view_definition is not None
+    assert profile.view_definition.is_file()
+
+
+@pytest.mark.parametrize("name", ["embedded", "embedded_wallets"])
+def test_a_demo_s_profile_name_is_taken(tmp_path: Path, name: str) -> None:
+    (tmp_path / "balancebook.toml").write_text(f"[profiles.{name}]\nkeyspace = 'x'\n")
+    with pytest.raises(SettingsError, match=f"'{name}' is taken"):
+        load_profile(env={}, cwd=tmp_path)

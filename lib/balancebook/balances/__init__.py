@@ -4,7 +4,7 @@ Q001-Q003 judge the strategies; latency times them.
 """
 
 from balancebook.balances.asset_list import AssetList, assets_of
-from balancebook.balances.cells import AccountRefused, account_of, asset_of
+from balancebook.balances.keys import AccountRefused, account_of, asset_of
 from balancebook.balances.people import current
 from balancebook.balances.strategies import STRATEGIES, Strategy, read, strategy_named
 from balancebook.balances.target import Target

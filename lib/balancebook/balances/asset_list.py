@@ -9,7 +9,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from balancebook.assets import Registry
-from balancebook.balances.cells import asset_of
+from balancebook.balances.keys import asset_of
 from balancebook.balances.strategies import Strategy
 from balancebook.balances.target import Target, shape_of
 from balancebook.errors import BalancebookError, UsageError

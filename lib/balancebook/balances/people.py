@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from balancebook.assets import Registry, label, to_units
 from balancebook.balances.asset_list import assets_for
-from balancebook.balances.cells import account_of
+from balancebook.balances.keys import account_of
 from balancebook.balances.strategies import read, strategy_named
 from balancebook.balances.target import Target, shape_of
 from balancebook.store.reader import Reader

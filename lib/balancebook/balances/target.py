@@ -8,7 +8,9 @@ from threading import Lock
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
+from balancebook.errors import BalancebookError
 from balancebook.settings import LedgerSchema
+from balancebook.store.cql_types import EXACT_AMOUNTS
 from balancebook.store.errors import StoreError
 from balancebook.store.reader import Reader
 from balancebook.store.schema import Table, did_you_mean, quote, read_table, read_view
@@ -67,7 +69,10 @@ _lock = Lock()
 
 
 def shape_of(reader: Reader, target: Target) -> Shape:
-    """The target as the server describes it, read once per reader. Raises StoreError (missing) if it is not there."""
+    """The target as the server describes it, read once per reader.
+
+    Raises StoreError (missing) if it is not there, BalancebookError if its amounts are not exact (a double).
+    """
     with _lock:
         known = _shapes.get(reader, {}).get(target)
     if known is None:
@@ -81,6 +86,7 @@ def _read_shape(reader: Reader, target: Target) -> Shape:
     base = _there(read_table(reader, target.keyspace, target.base), f"Table {target.base_name}")
     view = _there(read_view(reader, target.keyspace, target.view), f"View {target.view_name}")
     _require((target.ledger.account, *target.selected), base)
+    _require_exact((target.ledger.available, target.ledger.held), base)
     asset, order = quote(target.ledger.asset), quote(target.ledger.order)
     descend = target.ledger.asset in _descending(view)
     # A clustering turns as a whole, so the assets turn with the entries of each.
@@ -108,4 +114,13 @@ def _require(columns: Iterable[str], table: Table) -> None:
                 "missing",
                 f"{table.cql_name} has no column {column}; it has {', '.join(sorted(there))}.",
                 f"Name the right column under [ledger] in the profile.{did_you_mean(column, there)}",
+            )
+
+
+def _require_exact(money: Iterable[str | None], table: Table) -> None:
+    for column in table.columns:
+        if column.name in money and column.cql_type not in EXACT_AMOUNTS:
+            raise BalancebookError(
+                f"{table.cql_name}.{column.name} is {column.cql_type}, which holds no exact amounts.",
+                f"Amounts are of one of the types {', '.join(EXACT_AMOUNTS)}.",
             )

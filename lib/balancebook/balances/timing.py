@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from balancebook.assets import Registry
 from balancebook.balances.asset_list import assets_for
-from balancebook.balances.cells import account_of
+from balancebook.balances.keys import account_of
 from balancebook.balances.strategies import STRATEGIES, Strategy, strategy_named
 from balancebook.balances.target import Target
 from balancebook.store.reader import Reader, Row

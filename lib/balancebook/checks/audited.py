@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from balancebook.assets import format_exact, label
 from balancebook.checks.base import SAMPLE_LIMIT, Finding, failed, passed, unknown
-from balancebook.checks.cells import as_json
 from balancebook.checks.context import Context
+from balancebook.checks.samples import as_json
 from balancebook.checks.truth import assets_in_base
 from balancebook.ledger.audit import Asking, AuditReport, audit
 from balancebook.ledger.breaks import Break, Problem
@@ -38,19 +39,24 @@ def audited(ctx: Context, scope: Scope) -> AuditReport:
     """The audit, made at the first call. Raises StoreError, BalancebookError."""
     done = _audits.setdefault(ctx.reader, {})
     if scope not in done:
+        # First, since what was asked comes before what is there.
+        accounts = _accounts(ctx, scope)
         source = open_source(ctx.reader, ctx.target.base, ctx.profile)
         pace = pace_of(ctx.reader, ctx.view, None, paced=not ctx.profile.embedded)
         with pace or nullcontext():
-            done[scope] = audit(source, _asking(ctx, scope, pace))
+            done[scope] = audit(source, _asking(ctx, scope, accounts, pace))
     return done[scope]
 
 
-def _asking(ctx: Context, scope: Scope, pace: Pace | None) -> Asking:
-    accounts = None
-    if scope.user_id is not None:
-        account = ctx.account(scope.user_id)
-        assets = assets_in_base(ctx, account, scope.assets_from).assets
-        accounts = [(account, asset) for asset in assets]
+def _accounts(ctx: Context, scope: Scope) -> list[tuple[Any, Any]] | None:
+    """(account, asset) of those that are asked for, if it is not all."""
+    if scope.user_id is None:
+        return None
+    account = ctx.account(scope.user_id)
+    return [(account, asset) for asset in assets_in_base(ctx, account, scope.assets_from).assets]
+
+
+def _asking(ctx: Context, scope: Scope, accounts: list[tuple[Any, Any]] | None, pace: Pace | None) -> Asking:
     return Asking(
         ctx.grace_s,
         ctx.profile.limits.max_rows,

@@ -37,7 +37,8 @@ def strategies(ctx: Context, user_id: int | str, assets_from: str = "scan") -> p
 
 
 def layers(ctx: Context, user_id: int | str, assets_from: str = "scan") -> pd.DataFrame:
-    """One row an asset that any layer knows: asset, base, view, gateway (available, held; text), differs.
+    """One row an asset that any layer knows: asset, base, view, gateway (text: available and, if the ledger has it,
+    held), differs.
 
     `differs` names the layers that are not as the base. A layer that cannot be read shows "?" in every row.
     """
@@ -66,7 +67,7 @@ def _view(ctx: Context, account: Any) -> dict[str, str]:
 
 def _gateway(ctx: Context, user_id: int | str) -> dict[str, str]:
     balances = ctx.gateway.balance(user_id).balances
-    return {balance.asset: _text(balance.avail, balance.frozen) for balance in balances}
+    return {balance.asset: _text(ctx, balance.avail, balance.frozen) for balance in balances}
 
 
 def _readable(read: Callable[[], dict[str, str]]) -> dict[str, str] | None:
@@ -82,11 +83,11 @@ def _shown(side: dict[str, str] | None, name: str) -> str:
 
 def _amounts(ctx: Context, asset: Any, entry: Entry) -> str:
     cells = (entry.available, entry.held)
-    return _text(*(None if cell is None else to_units(cell, asset, ctx.registry) for cell in cells))
+    return _text(ctx, *(None if cell is None else to_units(cell, asset, ctx.registry) for cell in cells))
 
 
-def _text(available: Decimal | None, held: Decimal | None) -> str:
-    return f"{_plain(available)} (held {_plain(held)})"
+def _text(ctx: Context, available: Decimal | None, held: Decimal | None) -> str:
+    return f"{_plain(available)} (held {_plain(held)})" if ctx.ledger.held else _plain(available)
 
 
 def _plain(amount: Decimal | None) -> str:

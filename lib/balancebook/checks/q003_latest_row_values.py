@@ -8,8 +8,8 @@ from typing import Any
 from balancebook.assets import label
 from balancebook.checks.answers import Answer, lasting, read_answer
 from balancebook.checks.base import Finding, check, enumerated, failed, passed, unknown
-from balancebook.checks.cells import as_json
 from balancebook.checks.context import Context
+from balancebook.checks.samples import as_json
 from balancebook.checks.truth import Entry, assets_in_base, entries_between
 from balancebook.verdict import Json
 

@@ -1,7 +1,8 @@
-"""Loading the demo exchange: fast, and so that an interrupted load is finished and a finished one is not repeated.
+"""Loading a demo exchange: fast, and so that an interrupted load is finished and a finished one is not repeated.
 
 What a keyspace was loaded with stands in `balancebook_demo.loaded`, begun before the first row and marked complete
-after the last. The rows depend on nothing but the size, so a load that was cut off is simply written again.
+after the last. The rows depend on nothing but the exchange and its size, so a load that was cut off is simply
+written again.
 """
 
 from __future__ import annotations
@@ -11,14 +12,15 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from cassandra import OperationTimedOut, WriteFailure, WriteTimeout
 from cassandra.cluster import Session
 from cassandra.query import BatchStatement, BatchType, PreparedStatement
 
-from balancebook.demo.generate import DEFAULT, LedgerEntry, Record, SettledTrade, Size, generate
-from balancebook.demo.schema import INDEXES, LEDGER, TRADES, VIEW, create_schema
+from balancebook.demo import wallets
+from balancebook.demo.generate import DEFAULT, LedgerEntry, SettledTrade, Size, generate
+from balancebook.demo.schema import TRADING, WALLETS, Exchange, create_schema
 from balancebook.errors import BalancebookError, UsageError
 from balancebook.settings import Profile
 from balancebook.store.connect import close, connect
@@ -63,6 +65,19 @@ class Loaded:
 
 
 @dataclass(frozen=True, slots=True)
+class _Data:
+    """What is loaded: the records of an exchange, entries and trades, whose fields are the columns, an entry's first
+    two its partition key. digest: names them; rows: about how many entries."""
+
+    exchange: Exchange
+    entry: type[NamedTuple]
+    trade: type[NamedTuple]
+    records: Callable[[], Iterable[Any]]
+    digest: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Marker:
     table_id: Any
     digest: str
@@ -78,17 +93,29 @@ def ensure_loaded(profile: Profile, *, size: Size = DEFAULT, progress: Progress 
     UsageError if the profile is not the embedded database, or if the keyspace holds rows that are not these (nothing
     is then touched), StoreError if the database fails, LoadError if rows are missing afterwards.
     """
+    data = _Data(TRADING, LedgerEntry, SettledTrade, lambda: generate(size), size.digest(), size.rows)
+    return _ensure(profile, data, progress)
+
+
+def ensure_wallets_loaded(profile: Profile, *, progress: Progress = lambda _: None) -> Loaded:
+    """As `ensure_loaded`, of the second demo exchange."""
+    entry, trade = wallets.JournalEntry, wallets.Fill
+    data = _Data(WALLETS, entry, trade, wallets.generate, wallets.digest(), wallets.ENTRIES)
+    return _ensure(profile, data, progress)
+
+
+def _ensure(profile: Profile, data: _Data, progress: Progress) -> Loaded:
     if not profile.embedded:
         raise UsageError(
             f"The demo data are not loaded into profile {profile.name!r}: it is not the embedded database.",
-            "Use the profile embedded.",
+            "Use the profile embedded, or embedded_wallets.",
             parameter="profile",
         )
     limits = profile.limits.model_copy(update={"request_timeout_s": _PATIENCE_S})
     patient = profile.model_copy(update={"limits": limits})
     session = connect(patient)
     try:
-        return _Loader(session, patient, size, progress).ensure()
+        return _Loader(session, patient, data, progress).ensure()
     except BalancebookError:
         raise
     except Exception as error:
@@ -98,37 +125,41 @@ def ensure_loaded(profile: Profile, *, size: Size = DEFAULT, progress: Progress 
 
 
 class _Loader:
-    def __init__(self, session: Session, profile: Profile, size: Size, progress: Progress) -> None:
-        self.session, self.profile, self.size, self.progress = session, profile, size, progress
+    def __init__(self, session: Session, profile: Profile, data: _Data, progress: Progress) -> None:
+        self.session, self.profile, self.data, self.progress = session, profile, data, progress
+        self.exchange = data.exchange
         self.keyspace, self.quoted = profile.keyspace, quote(profile.keyspace)
 
     def ensure(self) -> Loaded:
         marker, table_id = self.marker(), self.table_id()
-        empty = table_id is None or not self.rows(f"SELECT seq FROM {self.quoted}.{LEDGER} LIMIT 1")
-        ours = (
-            marker if marker and (marker.table_id, marker.digest) == (table_id, self.size.digest()) else None
-        )
+        order, ledger = self.exchange.order, self.exchange.ledger
+        empty = table_id is None or not self.rows(f"SELECT {order} FROM {self.quoted}.{ledger} LIMIT 1")
+        ours = marker if marker and (marker.table_id, marker.digest) == (table_id, self.data.digest) else None
         if not empty and ours is None:
             raise self.something_else(marker, table_id)
         if ours and ours.complete and not empty:
-            create_schema(self.change, self.keyspace)
+            self.create_schema()
             self.wait_until_built()
             return Loaded(ours.rows, ours.trades, fresh=False)
         return self.load()
 
     def load(self) -> Loaded:
-        create_schema(self.change, self.keyspace, indexes=False)
+        self.create_schema(indexes=False)
         self.change(_MARKER_KEYSPACE)
         self.change(_MARKERS)
         self.mark(0, 0, complete=False)
         rows, trades = self.write_all()
         # Indexes are built over the loaded table: kept up row by row they took 45 CPU seconds, not 37, in a trial.
-        create_schema(self.change, self.keyspace)
+        self.create_schema()
         self.wait_until_built()
         self.progress("counting what was loaded")
-        self.require_counts({LEDGER: rows, VIEW: rows, TRADES: trades})
+        names = self.exchange
+        self.require_counts({names.ledger: rows, names.view: rows, names.trades: trades})
         self.mark(rows, trades, complete=True)
         return Loaded(rows, trades, fresh=True)
+
+    def create_schema(self, *, indexes: bool = True) -> None:
+        create_schema(self.change, self.keyspace, indexes=indexes, exchange=self.exchange)
 
     def something_else(self, marker: _Marker | None, table_id: Any) -> UsageError:
         if marker is None or marker.table_id != table_id:
@@ -145,31 +176,31 @@ class _Loader:
     def write_all(self) -> tuple[int, int]:
         """Write every record; the numbers of ledger rows and of trades."""
         pipeline, rows, trades, told = _Pipeline(self.session), 0, 0, time.monotonic()
-        prepared = {
-            kind: self.prepare(kind, table) for kind, table in ((LedgerEntry, LEDGER), (SettledTrade, TRADES))
-        }
-        for records in _batches(generate(self.size)):
+        data, names = self.data, self.exchange
+        kinds: tuple[tuple[type[Any], str], ...] = ((data.entry, names.ledger), (data.trade, names.trades))
+        prepared = {kind: self.prepare(kind, table) for kind, table in kinds}
+        for records in _batches(data.records(), data.trade):
             pipeline.write(_batch(prepared[type(records[0])], records))
-            is_entry = isinstance(records[0], LedgerEntry)
+            is_entry = isinstance(records[0], data.entry)
             rows, trades = rows + len(records) * is_entry, trades + len(records) * (not is_entry)
             if time.monotonic() - told >= _TELL_EVERY_S:
                 told = time.monotonic()
-                self.progress(f"loading the demo exchange: {rows} of about {self.size.rows} ledger rows")
+                self.progress(f"loading {self.keyspace}: {rows} of about {data.rows} ledger rows")
         pipeline.finish()
         return rows, trades
 
-    def prepare(self, kind: type[LedgerEntry] | type[SettledTrade], table: str) -> PreparedStatement:
+    def prepare(self, kind: type[Any], table: str) -> PreparedStatement:
         columns, marks = ", ".join(kind._fields), ", ".join("?" * len(kind._fields))
         return self.session.prepare(f"INSERT INTO {self.quoted}.{table} ({columns}) VALUES ({marks})")
 
     def wait_until_built(self) -> None:
-        """Until the view is built on every node and both indexes can be queried; at once if nothing was missing."""
-        deadline, told = time.monotonic() + _BUILD_S, False
+        """Until the view is built on every node and all indexes can be queried; at once if nothing was missing."""
+        deadline, told, view = time.monotonic() + _BUILD_S, False, self.exchange.view
         with open_reader(self.profile) as reader:
-            while not (view_health(reader, self.keyspace, VIEW).state == "healthy" and self.indexed()):
+            while not (view_health(reader, self.keyspace, view).state == "healthy" and self.indexed()):
                 if time.monotonic() > deadline:
                     raise LoadError(
-                        f"The view {self.keyspace}.{VIEW} or an index is not built after {_BUILD_S:.0f} s.",
+                        f"The view {self.keyspace}.{view} or an index is not built after {_BUILD_S:.0f} s.",
                         "See the database's log, and run the same command again.",
                     )
                 if not told:
@@ -180,7 +211,7 @@ class _Loader:
     def indexed(self) -> bool:
         """A node names its built indexes in system."IndexInfo", whose table_name holds the keyspace."""
         built = self.rows('SELECT index_name FROM system."IndexInfo" WHERE table_name = %s', (self.keyspace,))
-        return {(index,) for index in INDEXES} <= set(built)
+        return {(index,) for index in self.exchange.indexes} <= set(built)
 
     def require_counts(self, expected: dict[str, int]) -> None:
         with open_reader(self.profile) as reader:
@@ -196,7 +227,7 @@ class _Loader:
     def table_id(self) -> Any:
         """The ledger table's id, or None if it is not there. A table dropped and created anew has another one."""
         cql = "SELECT id FROM system_schema.tables WHERE keyspace_name = %s AND table_name = %s"
-        return next((table for (table,) in self.rows(cql, (self.keyspace, LEDGER))), None)
+        return next((table for (table,) in self.rows(cql, (self.keyspace, self.exchange.ledger))), None)
 
     def marker(self) -> _Marker | None:
         cql = "SELECT id FROM system_schema.tables WHERE keyspace_name = 'balancebook_demo' AND table_name = 'loaded'"
@@ -209,7 +240,7 @@ class _Loader:
         self.session.execute(
             """INSERT INTO balancebook_demo.loaded (keyspace_name, table_id, digest, rows, trades, complete)
                VALUES (%s, %s, %s, %s, %s, %s)""",
-            (self.keyspace, self.table_id(), self.size.digest(), rows, trades, complete),
+            (self.keyspace, self.table_id(), self.data.digest, rows, trades, complete),
         )
 
     def rows(self, cql: str, parameters: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
@@ -219,19 +250,19 @@ class _Loader:
         self.session.execute(cql)
 
 
-def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
+def _batches(records: Iterable[Any], trade: type[Any]) -> Iterator[list[Any]]:
     """The records in lists for one batch each: entries of one account, or trades. At most _BUFFERED entries wait."""
-    accounts: defaultdict[tuple[int, int], list[Record]] = defaultdict(list)
-    trades: list[Record] = []
+    accounts: defaultdict[tuple[Any, Any], list[Any]] = defaultdict(list)
+    trades: list[Any] = []
     waiting = 0
     for record in records:
-        if isinstance(record, SettledTrade):
+        if isinstance(record, trade):
             trades.append(record)
             if len(trades) == _TRADES_A_BATCH:
                 yield trades
                 trades = []
             continue
-        account = record.user_id, record.asset_id
+        account = record[:2]
         accounts[account].append(record)
         waiting += 1
         if len(accounts[account]) == _ROWS_A_BATCH:
@@ -246,7 +277,7 @@ def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
         yield trades
 
 
-def _batch(prepared: PreparedStatement, records: Iterable[Record]) -> BatchStatement:
+def _batch(prepared: PreparedStatement, records: Iterable[Any]) -> BatchStatement:
     batch = BatchStatement(BatchType.UNLOGGED)
     for record in records:
         batch.add(prepared, record)

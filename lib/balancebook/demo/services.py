@@ -125,9 +125,10 @@ def up(
             # The gateway's connections are to a server that is gone: a new one is up before it would notice.
             _end_gateway(folder)
             _start_server(folder, env, progress)
-        from balancebook.demo.load import ensure_loaded  # noqa: PLC0415 (see _start_server)
+        from balancebook.demo.load import ensure_loaded, ensure_wallets_loaded  # noqa: PLC0415 (see _start_server)
 
         ensure_loaded(load_profile("embedded", env=env), size=size, progress=progress)
+        ensure_wallets_loaded(load_profile("embedded_wallets", env=env), progress=progress)
         _ensure_gateway(folder, env, gateway_mode, progress)
     return status(env=env)
 

@@ -19,7 +19,7 @@ from balancebook.doctor.reach import look_at_points, look_at_profile
 from balancebook.doctor.report import Report, Row, not_read
 from balancebook.doctor.ring import judge_versions, look_at_nodes
 from balancebook.gateway import GatewayClient, GatewayError
-from balancebook.settings import EMBEDDED, Profile, SettingsError, find_config, load_profile
+from balancebook.settings import BUILT_IN, Profile, SettingsError, find_config, load_profile
 from balancebook.store.dialects import dialect_of
 from balancebook.store.errors import StoreError
 from balancebook.store.reader import Reader, open_reader
@@ -34,7 +34,7 @@ def examine(profile_name: str | None = None) -> Report:
     """Everything found out about a profile's target, by reading alone. Raises SettingsError for an unusable profile."""
     config = find_config()
     profile = load_profile(profile_name)
-    source = "built in" if profile.name == EMBEDDED or config is None else str(config)
+    source = "built in" if profile.name in BUILT_IN or config is None else str(config)
     return examine_profile(profile, source)
 
 

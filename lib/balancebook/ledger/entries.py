@@ -13,6 +13,7 @@ import numpy.typing as npt
 from balancebook.errors import BalancebookError
 from balancebook.profile import LedgerSchema
 from balancebook.sketch.columns import ColumnReader, Columns, is_number
+from balancebook.store.cql_types import EXACT_AMOUNTS
 from balancebook.store.raw import RawPage, decode
 from balancebook.store.schema import Table
 
@@ -24,7 +25,6 @@ Money: TypeAlias = npt.NDArray[Any]
 KEYS = ("account", "asset", "order")
 MONEY = ("available", "held", "delta_available", "delta_held")
 OTHERS = ("type", "reference", "time")
-_MONEY_TYPES = ("bigint", "int", "smallint", "tinyint", "counter", "varint", "decimal")
 # No sum of a store's decimals is rounded: it would be an error.
 EXACT = Context(prec=100_000, traps=[Inexact, InvalidOperation])
 
@@ -82,10 +82,10 @@ def _require_ledger(base: Table, there: dict[str, str], cql_types: dict[str, str
             "The audit needs whole numbers in the column of the role order.",
         )
     for role in MONEY:
-        if role in there and cql_types[there[role]] not in _MONEY_TYPES:
+        if role in there and cql_types[there[role]] not in EXACT_AMOUNTS:
             raise BalancebookError(
                 f"{there[role]} ({role}) is {cql_types[there[role]]}, which holds no exact amounts.",
-                f"Amounts are of one of the types {', '.join(_MONEY_TYPES)}.",
+                f"Amounts are of one of the types {', '.join(EXACT_AMOUNTS)}.",
             )
     if "time" in there and not is_number(cql_types[there["time"]]):
         raise BalancebookError(

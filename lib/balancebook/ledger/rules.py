@@ -10,6 +10,9 @@
 | trade_credit | +         | 0    | a settled trade brings what was bought                                  |
 | refund       | +         | -    | a filled order gives back what it reserved too much; the sum stays      |
 
+A ledger that has no held balance moves the available one alone: deposit and trade_credit add, withdraw and trade_debit
+take; of the others, which move between the two, it says nothing that could be judged.
+
 An unlock or refund belongs to one earlier lock by the reference of both, and each lock is given back once at the most:
 an unlock gives back all of it, a refund no more than it.
 """

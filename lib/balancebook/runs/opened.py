@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from balancebook.balances import Target, account_of
+from balancebook.errors import BalancebookError, UsageError
 from balancebook.record import Record, RunError
 from balancebook.runs.execute import Job, Progress, refused_run, run_notebook
 from balancebook.runs.values import ACCOUNT
@@ -61,8 +62,8 @@ def _require_readable(reader: Reader, profile: Profile) -> None:
 def _require_accounts(reader: Reader, profile: Profile, job: Job) -> None:
     """Hold the accounts that were given against the type of the ledger's account column.
 
-    Where view, base or column is missing there is nothing to hold them against, and the checks say so. Raises
-    UsageError, StoreError.
+    Where view, base or column is missing, or is none of a ledger, there is nothing to hold them against, and the checks
+    say so. Raises UsageError, StoreError.
     """
     named = [parameter.name for parameter in job.entry.parameters if parameter.kind == ACCOUNT]
     given = {name: job.parameters[name] for name in named if job.parameters[name] is not None}
@@ -73,6 +74,7 @@ def _require_accounts(reader: Reader, profile: Profile, job: Job) -> None:
     for name, value in given.items():
         try:
             account_of(reader, target, value, name)
-        except StoreError as error:
-            if error.kind != "missing":
+        except BalancebookError as error:
+            told = isinstance(error, StoreError) and error.kind != "missing"
+            if told or isinstance(error, UsageError):
                 raise

@@ -34,6 +34,8 @@ _NATIVE = {
     ),
     *("frozen", "tuple", "vector", *_COLLECTIONS),
 }
+EXACT_AMOUNTS = ("bigint", "int", "smallint", "tinyint", "counter", "varint", "decimal")
+"""The types in which money is exact: floats are none."""
 _NAME = re.compile(r'"(?:[^"]|"")+"|[A-Za-z_]\w*')
 
 

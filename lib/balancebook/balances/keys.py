@@ -52,7 +52,7 @@ def account_of(reader: Reader, target: Target, given: object, parameter: str = "
         shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
         what, _, form = str(error).partition(": ")
         raise AccountRefused(
-            f"{parameter} is {shown}, which {what}: {target.base_name}.{column} is {cql_type}.",
+            f"{parameter} is {shown}, which {what}: {target.base}.{column} is {cql_type}.",
             f"{form[:1].upper()}{form[1:]}, for example {example}.",
             parameter=parameter,
         ) from error
@@ -66,6 +66,6 @@ def asset_of(reader: Reader, target: Target, asset: Asset) -> Any:
         return parse_value(str(asset.id), cql_type)
     except ValueError as error:
         raise BalancebookError(
-            f"The registry's id of {asset.symbol}, {asset.id!r}, {error}; {target.base_name}.{column} is {cql_type}.",
+            f"The registry's id of {asset.symbol}, {asset.id!r}, {error}; {target.base}.{column} is {cql_type}.",
             "Write ids in the registry as that column has them.",
         ) from error
