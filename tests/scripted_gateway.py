@@ -13,13 +13,15 @@ BALANCE = "/api/user/balance?"
 
 
 class Server:
-    """Answers each request on each connection as `behave` does; notes the requests and the connections."""
+    """Answers each request on each connection as `behave` does; notes targets, headers (names in lower case) and the
+    connections."""
 
     def __init__(self, behave: Behaviour) -> None:
         self._behave = behave
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.targets: list[str] = []
+        self.headers: list[dict[str, str]] = []
         self.connections = 0
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -40,19 +42,23 @@ class Server:
 
     def _serve(self, connection: socket.socket) -> None:
         with closing(connection), suppress(OSError):
-            while target := _read_request(connection):
+            while request := _read_request(connection):
+                target, headers = request
                 self.targets.append(target)
+                self.headers.append(headers)
                 self._behave(connection, target)
 
 
-def _read_request(connection: socket.socket) -> str | None:
+def _read_request(connection: socket.socket) -> tuple[str, dict[str, str]] | None:
     request = b""
     while b"\r\n\r\n" not in request:
         received = connection.recv(4096)
         if not received:
             return None
         request += received
-    return request.split()[1].decode()
+    first, *lines = request.decode().rstrip().split("\r\n")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    return first.split()[1], headers
 
 
 def raw(answer: bytes, *, close: bool = True) -> Behaviour:

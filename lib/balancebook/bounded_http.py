@@ -10,7 +10,7 @@ from __future__ import annotations
 import ssl
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -46,7 +46,9 @@ class HttpError(Exception):
 class BoundedHttp:
     """A thread-safe client of one server, reusing connections. Each `get` has its own deadline."""
 
-    def __init__(self, base_url: str, timeout_s: float, max_bytes: int) -> None:
+    def __init__(
+        self, base_url: str, timeout_s: float, max_bytes: int, headers: Mapping[str, str] | None = None
+    ) -> None:
         self._base_url = base_url.rstrip("/")
         self._timeout_s = timeout_s
         self._max_bytes = max_bytes
@@ -54,7 +56,8 @@ class BoundedHttp:
         # The system's authorities, as a company's own are there; made only for TLS, for it takes 20-60 ms.
         tls = ssl.create_default_context() if base_url.startswith("https:") else None
         transport = _Transport(self._deadline, tls)
-        self._client = httpx.Client(transport=transport, timeout=timeout_s, trust_env=False, headers=_HEADERS)
+        sent = _HEADERS | dict(headers or {})
+        self._client = httpx.Client(transport=transport, timeout=timeout_s, trust_env=False, headers=sent)
 
     def close(self) -> None:
         """Closes the connections."""

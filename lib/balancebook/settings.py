@@ -17,9 +17,11 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from balancebook.assets import Asset, Registry
-from balancebook.profile import GatewaySettings, LedgerSchema, Limits, Profile, Secret, SettingsError, Tls
+from balancebook.gateway_settings import GatewayFields, GatewaySettings
+from balancebook.profile import LedgerSchema, Limits, Profile, Secret, SettingsError, Tls
 
 __all__ = [
+    "GatewayFields",
     "GatewaySettings",
     "LedgerSchema",
     "Limits",
@@ -130,9 +132,9 @@ def _embedded_table(folder: Path, env: Mapping[str, str], cwd: Path | None) -> d
         table["port"] = env["BALANCEBOOK_PORT"]
     gateway = _read_state(state / "gateway" / "gateway.json")
     if gateway:
-        table["gateway"] = {"url": gateway["url"]}
+        table["gateway"] |= {"url": gateway["url"]}
     elif "BALANCEBOOK_GATEWAY_PORT" in env:
-        table["gateway"] = {"url": f"http://127.0.0.1:{env['BALANCEBOOK_GATEWAY_PORT']}"}
+        table["gateway"] |= {"url": f"http://127.0.0.1:{env['BALANCEBOOK_GATEWAY_PORT']}"}
     return table | {"embedded": True}
 
 
@@ -184,9 +186,12 @@ def _validated(name: str, table: dict[str, Any], folder: Path) -> Profile:
 
 def _resolve_paths(table: dict[str, Any], folder: Path) -> None:
     """Paths are as seen from the profile file, wherever the command runs."""
-    kind, _, secret = str(table.get("password")).partition(":")
-    if kind == "file" and secret.strip():
-        table["password"] = f"file:{folder / Path(secret.strip()).expanduser()}"
+    if "password" in table:
+        table["password"] = _resolved_secret(table["password"], folder)
+    gateway = table.get("gateway")
+    if isinstance(gateway, dict) and isinstance(gateway.get("headers"), dict):
+        headers = {name: _resolved_secret(value, folder) for name, value in gateway["headers"].items()}
+        table["gateway"] = gateway | {"headers": headers}
     tls = table.get("tls")
     held_in = [(table, "view_definition")]
     held_in += [(tls, key) for key in ("ca", "cert", "key")] if isinstance(tls, dict) else []
@@ -197,6 +202,12 @@ def _resolve_paths(table: dict[str, Any], folder: Path) -> None:
                 raise SettingsError(f"{key}: {holder[key]} is no file.", "Correct the path.", parameter=key)
 
 
+def _resolved_secret(reference: object, folder: Path) -> object:
+    kind, _, secret = str(reference).partition(":")
+    found = kind == "file" and secret.strip()
+    return f"file:{folder / Path(secret.strip()).expanduser()}" if found else reference
+
+
 def _settings_error(name: str, error: ValidationError) -> SettingsError:
     """The worst of pydantic's complaints, as one line; the rejected value is never repeated (it may be a secret)."""
     complaints = error.errors(include_input=False, include_url=False)
@@ -204,7 +215,7 @@ def _settings_error(name: str, error: ValidationError) -> SettingsError:
     first = min(complaints, key=lambda complaint: complaint["type"] != "extra_forbidden")
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        suggestion = _close(str(first["loc"][-1]), _known_keys(first["loc"][:-1]))
+        suggestion = _close(str(first["loc"][-1]), _known_keys(key.rpartition(".")[0]))
         hint = f"Did you mean {suggestion}?" if suggestion else "Remove it."
         return SettingsError(
             f"Profile {name!r}: unknown key {key}.", hint, parameter=key, suggestion=suggestion
@@ -216,15 +227,15 @@ def _settings_error(name: str, error: ValidationError) -> SettingsError:
     )
 
 
-def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+def _known_keys(table: str) -> list[str]:
     nested: dict[str, type[BaseModel]] = {
         "tls": Tls,
         "gateway": GatewaySettings,
+        "gateway.fields": GatewayFields,
         "ledger": LedgerSchema,
         "limits": Limits,
     }
-    model = nested.get(str(location[0]), Profile) if location else Profile
-    return list(model.model_fields)
+    return list(nested.get(table, Profile).model_fields)
 
 
 def retarget(
@@ -244,7 +255,7 @@ def retarget(
     changes: dict[str, object] = {k: v for k, v in (("keyspace", keyspace), ("view", view)) if v is not None}
     if gateway_url is not None:
         try:
-            changes["gateway"] = GatewaySettings(**{**profile.gateway.model_dump(), "url": gateway_url})
+            changes["gateway"] = GatewaySettings(**{**dict(profile.gateway), "url": gateway_url})
         except ValidationError as error:
             raise SettingsError(
                 f"gateway_url {gateway_url!r} is no address.",

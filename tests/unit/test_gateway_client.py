@@ -250,7 +250,7 @@ def test_many_threads_each_get_their_own_answer() -> None:
 
     with client_of(echo) as (client, _), ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(client.balance, range(1, 65)))
-    assert [int(answer.balances[0].avail) for answer in answers] == list(range(1, 65))
+    assert [int(answer.balances[0].available) for answer in answers] == list(range(1, 65))
 
 
 def test_a_closed_client_opens_again() -> None:
@@ -263,12 +263,16 @@ def test_a_closed_client_opens_again() -> None:
 @pytest.mark.parametrize(
     ("status", "body", "expected"),
     [
-        (200, '{"status":0,"msg":"Healthy"}', GatewayHealth("Healthy", None, 0, 200)),
-        (503, '{"status":1,"msg":"Missing"}', GatewayHealth("Missing", None, 1, 503)),
-        (503, '{"status":2,"msg":"Rebuilding 37 %"}', GatewayHealth("Rebuilding", 37.0, 2, 503)),
-        (503, '{"status":2,"msg":"Rebuilding 99.5%"}', GatewayHealth("Rebuilding", 99.5, 2, 503)),
-        (503, '{"status":2,"msg":"Rebuilding 250 %"}', GatewayHealth("Rebuilding 250 %", None, 2, 503)),
-        (200, '{"status":0,"msg":"ok"}', GatewayHealth("ok", None, 0, 200)),
+        (200, '{"status":0,"msg":"Healthy"}', GatewayHealth("Healthy", None, 0, 200, ok=True)),
+        (503, '{"status":1,"msg":"Missing"}', GatewayHealth("Missing", None, 1, 503, ok=False)),
+        (503, '{"status":2,"msg":"Rebuilding 37 %"}', GatewayHealth("Rebuilding", 37.0, 2, 503, ok=False)),
+        (503, '{"status":2,"msg":"Rebuilding 99.5%"}', GatewayHealth("Rebuilding", 99.5, 2, 503, ok=False)),
+        (
+            503,
+            '{"status":2,"msg":"Rebuilding 250 %"}',
+            GatewayHealth("Rebuilding 250 %", None, 2, 503, ok=False),
+        ),
+        (200, '{"status":0,"msg":"ok"}', GatewayHealth("ok", None, 0, 200, ok=True)),
     ],
 )
 def test_health(status: int, body: str, expected: GatewayHealth) -> None:
@@ -297,19 +301,20 @@ def test_health_that_says_nothing(kind: str, behave: Behaviour) -> None:
 @pytest.mark.parametrize(
     ("behave", "expected"),
     [
-        (http('{"status":3,"msg":"bad user_id","data":[]}', 400), Probe(400, 3, False)),
-        (http('{"status":3,"msg":"bad user_id"}', 400), Probe(400, 3, False)),
-        (entries(entry()), Probe(200, 0, True)),
+        (http('{"status":3,"msg":"bad user_id","data":[]}', 400), Probe(400, False, False)),
+        (http('{"status":3,"msg":"bad user_id"}', 400), Probe(400, False, False)),
+        (entries(entry()), Probe(200, True, True)),
         (http("Bad Request", 400, "Content-Type: text/plain\r\n"), Probe(400, None, False)),
         (http("", 302, "Location: /\r\n"), Probe(302, None, False)),
     ],
 )
 def test_probe(behave: Behaviour, expected: Probe) -> None:
     with client_of(behave) as (client, server):
-        assert client.probe("user_id=1; DROP&user_id=007") == expected
-    assert server.targets == ["/api/user/balance?user_id=1%3B%20DROP&user_id=007"]
+        assert client.probe("1; DROP&user_id=007") == expected
+        assert client.probe(None) == expected
+    assert server.targets == ["/api/user/balance?user_id=1%3B%20DROP%26user_id%3D007", "/api/user/balance"]
 
 
 def test_probe_of_a_dead_gateway_is_an_error() -> None:
     with client_of(raw(b"")) as (client, _), pytest.raises(GatewayError):
-        client.probe("user_id=abc")
+        client.probe("abc")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from balancebook.checks.base import Finding, check, failed, passed, unknown
+from balancebook.checks.base import Finding, NotAsked, check, failed, passed, unknown
 from balancebook.checks.context import Context
 from balancebook.gateway import GatewayError, GatewayHealth
 from balancebook.store.health import ViewHealth, view_health
@@ -19,13 +19,17 @@ def gateway_healthy(ctx: Context) -> Finding:
     against the build status that the database itself gives. It may look only now and then, so a difference counts
     if it is there still after the grace period.
     """
+    if ctx.profile.gateway.health_path is None:
+        raise NotAsked(
+            "the gateway does not speak of its health: the profile says that it has no health_path"
+        )
     try:
         said, view = ctx.gateway.health(), _view_now(ctx)
         if not honest(said, view):
             ctx.sleep(ctx.grace_s)
             said, view = ctx.gateway.health(), _view_now(ctx)
     except GatewayError as error:
-        return failed(str(error))
+        return (unknown if error.kind == "denied" else failed)(str(error))
     return judge_health(said, view)
 
 
@@ -39,7 +43,7 @@ def honest(said: GatewayHealth, view: ViewHealth) -> bool:
 
 
 def judge_health(said: GatewayHealth, view: ViewHealth) -> Finding:
-    """Pass only if the gateway says Healthy (status 0, HTTP 200) and the view is."""
+    """Pass only if the gateway says Healthy (its status for a success, HTTP 200) and the view is."""
     if view.state not in _HONEST:
         return unknown(
             f"The gateway says {said.state}; the view's build status could not be read. {view.note}".rstrip()
@@ -48,6 +52,7 @@ def judge_health(said: GatewayHealth, view: ViewHealth) -> Finding:
         return failed(f"The gateway says {said.state}, but the view is {view.state}.")
     if view.state != "healthy":
         return failed(f"The gateway says {said.state}, as the view is: balances are not to be served now.")
-    if said.status != 0 or said.http_status != 200:
-        return failed(f"The gateway says Healthy with status {said.status} and HTTP {said.http_status}.")
+    if not said.ok:
+        status = "" if said.status is None else f"status {said.status} and "
+        return failed(f"The gateway says Healthy with {status}HTTP {said.http_status}.")
     return passed("The gateway says Healthy, and the view is.")

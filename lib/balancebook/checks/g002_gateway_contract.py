@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from balancebook.checks.base import Finding, check, failed, passed, unknown
 from balancebook.checks.context import Context
+from balancebook.checks.shown import shown_balances
 from balancebook.gateway import GatewayError
 
 # Without an answer there is nothing to hold against the contract; G001 says that the gateway is down.
-_NO_ANSWER = frozenset({"refused", "timeout"})
+_NO_ANSWER = frozenset({"refused", "timeout", "denied"})
 
 
 @check("G002", "gateway_contract")
 def gateway_contract(ctx: Context, *, user_id: int | str) -> Finding:
     """Is the gateway's answer of the agreed shape, to the letter?
 
-    Strict, since what parses by luck misleads: one JSON document, each asset once, amounts as exact decimal text, no
-    exponent, no NaN, no redirect, nobody else's balance.
+    Agreed is what the profile's gateway fields say. Strict, since what parses by luck misleads: one JSON document,
+    each asset once, amounts exact and all of one form, no NaN, no redirect, nobody else's balance.
     """
     try:
-        answer = ctx.gateway.balance(user_id)
+        answer = shown_balances(ctx, user_id)
     except GatewayError as error:
         judge = unknown if error.kind in _NO_ANSWER else failed
         return judge(str(error))

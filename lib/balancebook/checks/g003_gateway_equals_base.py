@@ -12,6 +12,7 @@ from balancebook.assets import Registry, format_amount, label, to_units
 from balancebook.checks.answers import lasting
 from balancebook.checks.base import Finding, check, enumerated, failed, passed, unknown
 from balancebook.checks.context import Context
+from balancebook.checks.shown import shown_balances
 from balancebook.checks.truth import Entry, Window, assets_in_base, entries_between, newest_entries
 from balancebook.gateway import GatewayAnswer, GatewayBalance
 from balancebook.verdict import Json
@@ -33,7 +34,9 @@ class _Comparison:
         """What differs, worst first: lost assets, amounts that were never right, assets not in the base."""
         given = {balance.asset: balance for balance in self.answer.balances}
         lost = [name for name in self.right if name in self.expected and name not in given]
-        wrong = [name for name in self.right if name in given and _shown(given[name]) not in self.right[name]]
+        wrong = [
+            name for name in self.right if name in given and not _is_right(given[name], self.right[name])
+        ]
         extra = [name for name in given if name not in self.right]
         kinds = [("lost", lost), ("wrong amount", wrong), ("not in the base", extra)]
         return [self._sample(name, kind, given.get(name)) for kind, names in kinds for name in names]
@@ -44,7 +47,7 @@ class _Comparison:
             "asset": name,
             "problem": kind,
             "base": _text(base),
-            "gateway": _text(_shown(given) if given else None),
+            "gateway": _given(given),
         }
 
 
@@ -78,15 +81,13 @@ def gateway_equals_base(ctx: Context, *, user_id: int | str, assets_from: str = 
             counts=counts,
         )
     if not problems:
-        return passed(
-            f"All {counts['assets_in_base']} assets of user {user_id} equal the base. {listed.note}",
-            counts=counts,
-        )
+        equal = f"All {counts['assets_in_base']} assets of user {user_id} equal the base."
+        return passed(f"{equal}{_not_compared(ctx)} {listed.note}", counts=counts)
     return failed(f"{_sentence(problems)}{_why(ctx, account, comparison)}", counts=counts, samples=problems)
 
 
 def _compare(ctx: Context, user_id: int | str, account: Any, window: Window) -> _Comparison:
-    answer = ctx.gateway.balance(user_id)
+    answer = shown_balances(ctx, user_id)
     looked_at = {label(asset, ctx.registry) for asset in window.after}
     more: Sequence[Any] = ()
     if any(balance.asset not in looked_at for balance in answer.balances):
@@ -120,8 +121,12 @@ def _amounts(entry: Entry, asset: Any, registry: Registry) -> Shown:
     return available, held
 
 
-def _shown(balance: GatewayBalance) -> Shown:
-    return balance.avail, balance.frozen
+def _is_right(given: GatewayBalance, right: Iterable[Shown]) -> bool:
+    """Whether the amounts were the base's at some moment; where the gateway shows none held, by the others alone."""
+    shown = given.available, given.held
+    return any(
+        shown == ((available, None) if given.held is None else (available, held)) for available, held in right
+    )
 
 
 def _text(amounts: Shown | None) -> str | None:
@@ -129,6 +134,20 @@ def _text(amounts: Shown | None) -> str | None:
         return None
     available, held = ("null" if amount is None else format_amount(amount) for amount in amounts)
     return f"{available} (held {held})"
+
+
+def _given(balance: GatewayBalance | None) -> str | None:
+    if balance is None:
+        return None
+    # A gateway that shows no held amounts says nothing of them; a null it cannot show.
+    shown = balance.available, balance.held
+    return format_amount(balance.available) if balance.held is None else _text(shown)
+
+
+def _not_compared(ctx: Context) -> str:
+    if ctx.profile.gateway.fields.held is not None or ctx.ledger.held is None:
+        return ""
+    return " Held amounts are not compared: the gateway shows none."
 
 
 def _sentence(problems: Iterable[Mapping[str, Json]]) -> str:

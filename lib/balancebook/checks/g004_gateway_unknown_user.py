@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from balancebook.checks.base import Finding, check, failed, passed, unknown
 from balancebook.checks.context import Context
+from balancebook.checks.shown import shown_balances
 from balancebook.checks.truth import assets_in_base, newest_entries
 
 
@@ -17,7 +18,7 @@ def gateway_unknown_user(
     counts only together with a balance for a user who has one, asked right after.
     """
     nobody, somebody = ctx.account(unknown_user_id, "unknown_user_id"), ctx.account(user_id)
-    answer = ctx.gateway.balance(unknown_user_id)
+    answer = shown_balances(ctx, unknown_user_id)
     if newest_entries(ctx, nobody, assets_in_base(ctx, nobody, assets_from).assets):
         return unknown(f"User {unknown_user_id} has balances in the base: name one who does not exist.")
     if answer.balances:
@@ -27,7 +28,7 @@ def gateway_unknown_user(
         return unknown(
             f"User {user_id} has no balance in the base: name one who has, to tell empty from down."
         )
-    if not ctx.gateway.balance(user_id).balances:
+    if not shown_balances(ctx, user_id).balances:
         return failed(
             f"The gateway answers empty for user {user_id} too, who has balances: it answers empty to all."
         )

@@ -2,48 +2,71 @@
 
 from __future__ import annotations
 
+from balancebook.balances.target import shape_of
 from balancebook.checks.base import Finding, check, failed, passed
 from balancebook.checks.context import Context
 from balancebook.gateway import Probe
 from balancebook.verdict import Json
 
-# Each is no user id whatever the ledger: missing, empty, text, a fraction, an exponent, beyond bigint, code.
-BAD_QUERIES = (
-    "",
-    "user_id=",
-    "user_id=abc",
-    "user_id=5.5",
-    "user_id=1e3",
-    "user_id=9223372036854775808",
-    "user_id=1%3B+DROP+TABLE+x",
+_CODE = "1; DROP TABLE x"
+_BITS = {"tinyint": 8, "smallint": 16, "int": 32, "bigint": 64}
+_NO_UUIDS = (
+    "abc",
+    "1001",
+    "00000000-0000-4000-8000-00000000000",  # a digit short
+    "00000000-0000-4000-8000-00000000000g",
+    _CODE,
 )
 
 
 @check("G005", "gateway_rejects_bad_input")
 def gateway_rejects_bad_input(ctx: Context) -> Finding:
-    """Does the gateway refuse what is no user id, with HTTP 4xx, a status other than 0 and no data?
+    """Does the gateway refuse what is no account, with HTTP 4xx, a status other than that of success, and no data?
 
     A bad id that is answered like an unknown user hides the caller's mistake behind an empty balance; one that
-    crashes the gateway takes everybody's with it.
+    crashes the gateway takes everybody's with it. What is bad follows from the type of the ledger's account column.
     """
-    answers = [(query, ctx.gateway.probe(query)) for query in BAD_QUERIES]
-    wrong = [_sample(query, probe) for query, probe in answers if not refused(probe)]
+    (cql_type,) = shape_of(ctx.reader, ctx.target).types([ctx.ledger.account])
+    gateway = ctx.profile.gateway
+    # Left out of the path, an account leaves what an empty one does.
+    asked = ((None,) if gateway.account_in_query else ()) + bad_accounts(cql_type)
+    targets = [gateway.target_without_account() if bad is None else gateway.target(bad) for bad in asked]
+    answers = [(target, ctx.gateway.probe(bad)) for target, bad in zip(targets, asked, strict=True)]
+    wrong = [_sample(target, probe) for target, probe in answers if not refused(probe)]
     counts = {"asked": len(answers), "wrong": len(wrong)}
     if wrong:
-        names = ", ".join(str(sample["query"]) or "no query" for sample in wrong)
+        names = ", ".join(str(sample["asked"]) for sample in wrong)
         return failed(f"Not refused as bad input: {names}.", counts=counts, samples=wrong)
-    return passed(f"All {len(answers)} bad inputs are refused.", counts=counts)
+    return passed(f"All {len(answers)} bad inputs are refused.{_reach(cql_type)}", counts=counts)
+
+
+def bad_accounts(cql_type: str) -> tuple[str, ...]:
+    """Texts that are no account of the type, whatever the exchange. Where it may be any text: the empty one alone."""
+    if cql_type in _BITS:
+        beyond = str(2 ** (_BITS[cql_type] - 1))
+        return ("", "abc", "5.5", "1e3", beyond, _CODE)
+    if cql_type == "varint":
+        return ("", "abc", "5.5", "1e3", _CODE)
+    if cql_type in ("uuid", "timeuuid"):
+        return ("", *_NO_UUIDS)
+    return ("",)
 
 
 def refused(probe: Probe) -> bool:
     """Whether the answer says, in every way that a caller may read it, that the question was bad."""
-    return 400 <= probe.http_status < 500 and probe.status not in (0, None) and not probe.has_data
+    return 400 <= probe.http_status < 500 and probe.ok is False and not probe.has_data
 
 
-def _sample(query: str, probe: Probe) -> dict[str, Json]:
+def _reach(cql_type: str) -> str:
+    if len(bad_accounts(cql_type)) > 1:
+        return ""
+    return f" Of an account of type {cql_type} only the empty one is bad for certain: no other was tried."
+
+
+def _sample(target: str, probe: Probe) -> dict[str, Json]:
     return {
-        "query": query,
+        "asked": target,
         "http_status": probe.http_status,
-        "status": probe.status,
+        "says ok": probe.ok,
         "data": probe.has_data,
     }

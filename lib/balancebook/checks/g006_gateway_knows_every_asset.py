@@ -5,6 +5,7 @@ from __future__ import annotations
 from balancebook.assets import label
 from balancebook.checks.base import Finding, check, enumerated, failed, passed, unknown
 from balancebook.checks.context import Context
+from balancebook.checks.shown import shown_balances
 from balancebook.checks.truth import assets_in_base, newest_entries
 from balancebook.verdict import Json
 
@@ -21,7 +22,7 @@ def gateway_knows_every_asset(ctx: Context, *, user_id: int | str, assets_from: 
     held = newest_entries(ctx, account, listed.assets)
     if not held:
         return unknown(f"User {user_id} has no asset in the base: name one who has. {listed.note}")
-    answer = {balance.asset: balance for balance in ctx.gateway.balance(user_id).balances}
+    answer = {balance.asset: balance for balance in shown_balances(ctx, user_id).balances}
     names = [label(asset, ctx.registry) for asset in held]
     samples: list[dict[str, Json]] = [
         {"asset": name, "problem": "not shown"} for name in names if name not in answer

@@ -13,12 +13,16 @@ from balancebook.balances import STRATEGIES
 from balancebook.checks.answers import read_answer
 from balancebook.checks.base import CHECKS
 from balancebook.checks.context import Context
+from balancebook.checks.shown import shown_balances
 from balancebook.checks.truth import Entry, assets_in_base, newest_entries
 from balancebook.errors import BalancebookError
+from balancebook.gateway import GatewayBalance
 from balancebook.store.estimate import estimate
 from balancebook.store.health import view_health
 from balancebook.store.schema import Table, read_table
 from balancebook.verdict import MARKS, Verdict, merge
+
+_HELD = " (held "
 
 
 def strategies(ctx: Context, user_id: int | str, assets_from: str = "scan") -> pd.DataFrame:
@@ -54,7 +58,7 @@ def layers(ctx: Context, user_id: int | str, assets_from: str = "scan") -> pd.Da
     rows = [(name, *(_shown(side, name) for side in sides.values())) for name in names]
     frame = pd.DataFrame(rows, columns=["asset", *sides], dtype=object)
     frame["differs"] = [
-        ", ".join(c for c in ("view", "gateway") if row[c] not in (row["base"], "?"))
+        ", ".join(c for c in ("view", "gateway") if row[c] != "?" and not _is_as(row[c], row["base"]))
         for _, row in frame.iterrows()
     ]
     return frame
@@ -66,8 +70,19 @@ def _view(ctx: Context, account: Any) -> dict[str, str]:
 
 
 def _gateway(ctx: Context, user_id: int | str) -> dict[str, str]:
-    balances = ctx.gateway.balance(user_id).balances
-    return {balance.asset: _text(ctx, balance.avail, balance.frozen) for balance in balances}
+    balances = shown_balances(ctx, user_id).balances
+    return {balance.asset: _shown_amounts(ctx, balance) for balance in balances}
+
+
+def _shown_amounts(ctx: Context, balance: GatewayBalance) -> str:
+    if balance.held is None:
+        return format_amount(balance.available)
+    return _text(ctx, balance.available, balance.held)
+
+
+def _is_as(shown: str, base: str) -> bool:
+    """Whether a layer's amounts are the base's; one that shows no held amount is compared without."""
+    return shown in (base, base.partition(_HELD)[0])
 
 
 def _readable(read: Callable[[], dict[str, str]]) -> dict[str, str] | None:
@@ -87,7 +102,7 @@ def _amounts(ctx: Context, asset: Any, entry: Entry) -> str:
 
 
 def _text(ctx: Context, available: Decimal | None, held: Decimal | None) -> str:
-    return f"{_plain(available)} (held {_plain(held)})" if ctx.ledger.held else _plain(available)
+    return f"{_plain(available)}{_HELD}{_plain(held)})" if ctx.ledger.held else _plain(available)
 
 
 def _plain(amount: Decimal | None) -> str:

@@ -16,6 +16,7 @@ STATUS = "the build status"
 LEDGER = "the ledger's columns"
 GATEWAY = "the gateway"
 DEFINITION = "a view_definition in the profile"
+HEALTH = "a health_path of the gateway in the profile"
 
 # What cannot be there without something else: only the first thing missing is worth telling.
 _RESTS_ON = {
@@ -37,11 +38,11 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "Q002": _BALANCES,
     "Q003": _BALANCES,
     **dict.fromkeys(("B001", "L001", "L002", "L003", "L004", "L005", "L006"), (VIEW, BASE, LEDGER)),
-    "G001": (GATEWAY, VIEW, STATUS),
+    "G001": (GATEWAY, HEALTH, VIEW, STATUS),
     "G002": (GATEWAY,),
     "G003": (GATEWAY, *_BALANCES),
     "G004": (GATEWAY, *_BALANCES),
-    "G005": (GATEWAY,),
+    "G005": (GATEWAY, VIEW, LEDGER),
     "G006": (GATEWAY, *_BALANCES),
 }
 

@@ -18,7 +18,7 @@ from balancebook.doctor.access import (
 from balancebook.doctor.reach import look_at_points, look_at_profile
 from balancebook.doctor.report import Report, Row, not_read
 from balancebook.doctor.ring import judge_versions, look_at_nodes
-from balancebook.gateway import GatewayClient, GatewayError
+from balancebook.gateway import GatewayClient, GatewayError, GatewayHealth
 from balancebook.settings import BUILT_IN, Profile, SettingsError, find_config, load_profile
 from balancebook.store.dialects import dialect_of
 from balancebook.store.errors import StoreError
@@ -27,7 +27,7 @@ from balancebook.store.schema import View, read_view
 from balancebook.verdict import Verdict
 
 # Said in so many words by the gateway, or by what answers in its place; else it was not reached at all.
-_NOT_REACHED = frozenset({"refused", "timeout", "truncated"})
+_NOT_REACHED = frozenset({"refused", "timeout", "truncated", "denied"})
 
 
 def examine(profile_name: str | None = None) -> Report:
@@ -49,12 +49,13 @@ def examine_profile(profile: Profile, source: str) -> Report:
     provided = {row.provides for row in rows if row.provides and row.verdict is Verdict.PASS}
     if profile.view_definition:
         provided.add(abilities.DEFINITION)
+    if profile.gateway.health_path:
+        provided.add(abilities.HEALTH)
     return Report(profile.name, rows, grants(rows), abilities.list_abilities(provided))
 
 
 def _look_at_database(profile: Profile) -> Iterator[Row]:
     try:
-        profile.secrets()
         reader = open_reader(profile)
     except SettingsError:
         yield Row("login", Verdict.UNKNOWN, "not tried without the secret that the profile refers to")
@@ -129,17 +130,29 @@ _LOOKS: tuple[tuple[str, Callable[[Reader], Iterator[Row]]], ...] = (
 
 
 def _look_at_gateway(profile: Profile) -> Iterator[Row]:
-    url = profile.gateway.url
+    settings = profile.gateway
     try:
-        with GatewayClient(profile.gateway) as client:
-            health = client.health()
+        with GatewayClient(settings) as client:
+            # Without an account, where there is no health to ask for: a refusal is an answer too.
+            health = client.health() if settings.health_path else None
+            if health is None:
+                client.probe(None)
     except GatewayError as error:
         verdict = Verdict.UNKNOWN if error.kind in _NOT_REACHED else Verdict.FAIL
         yield Row("gateway", verdict, error.message, error.remedy)
-        return
-    yield Row("gateway", Verdict.PASS, f"{url} answers", provides=abilities.GATEWAY)
-    healthy = health.state == "Healthy" and health.status == 0 and health.http_status == 200
+    except SettingsError as error:
+        yield Row("gateway", Verdict.UNKNOWN, error.message, error.remedy)
+    else:
+        yield Row("gateway", Verdict.PASS, f"{settings.url} answers", provides=abilities.GATEWAY)
+        yield _judge_health(health)
+
+
+def _judge_health(health: GatewayHealth | None) -> Row:
+    if health is None:
+        return Row("gateway health", None, "not asked: the profile names no health_path")
+    healthy = health.state == "Healthy" and health.ok
     percent = f" {health.percent:g} %" if health.percent is not None else ""
-    said = f"it says {health.state}{percent} (status {health.status}, HTTP {health.http_status})"
+    status = "" if health.status is None else f"status {health.status}, "
+    said = f"it says {health.state}{percent} ({status}HTTP {health.http_status})"
     remedy = "" if healthy else "G001 holds that against the view's own build status."
-    yield Row("gateway health", Verdict.PASS if healthy else Verdict.FAIL, said, remedy)
+    return Row("gateway health", Verdict.PASS if healthy else Verdict.FAIL, said, remedy)
