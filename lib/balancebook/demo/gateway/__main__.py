@@ -8,11 +8,18 @@ import errno
 import logging
 import socket
 import sys
+from pathlib import Path
 
 import uvicorn
+from starlette.routing import Route
 
-from balancebook.demo.gateway.app import Mode, build_app
+from balancebook.demo.gateway.app import build_app
 from balancebook.demo.gateway.database import Database
+from balancebook.demo.gateway.mode import Mode
+from balancebook.demo.gateway.trading import Trading
+from balancebook.demo.gateway.views import TradingView, WalletsView
+from balancebook.demo.gateway.waiting import Workers
+from balancebook.demo.gateway.wallets import Wallets
 
 
 def main() -> int:
@@ -29,9 +36,9 @@ def main() -> int:
     host, port = listener.getsockname()[:2]
     sys.stdout.write(f"gateway ({options.mode}) listening on http://{host}:{port}\n")
     sys.stdout.flush()
-    database = Database(options.contact_point, options.cql_port, options.keyspace, options.view)
+    database, workers = Database(options.contact_point, options.cql_port), Workers()
     config = uvicorn.Config(
-        build_app(database, Mode(options.mode)),
+        build_app(database, workers, _routes(options, database, workers)),
         access_log=False,
         log_level="warning",
         server_header=False,
@@ -40,6 +47,15 @@ def main() -> int:
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listener])
     return 0
+
+
+def _routes(options: argparse.Namespace, database: Database, workers: Workers) -> list[Route]:
+    mode = Mode(options.mode)
+    routes = Trading(TradingView(database, options.keyspace, options.view), workers, mode).routes
+    if options.api_key_file is None:
+        return routes
+    wallets = WalletsView(database, options.wallets_keyspace, options.wallets_view)
+    return routes + Wallets(wallets, workers, mode, options.api_key_file).routes
 
 
 def _cannot_listen(host: str, port: int, error: OSError) -> str:
@@ -56,6 +72,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--view", default="user_balances_by_user", help="the view to read (%(default)s)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     parser.add_argument("--port", type=_port, default=3001, help="port; 0 takes a free one (%(default)s)")
+    wallets = parser.add_argument_group("the second contract, served if there is a key for it")
+    wallets.add_argument("--api-key-file", type=_content, help="file of the key that X-Api-Key must be")
+    wallets.add_argument("--wallets-keyspace", default="wallets", help="keyspace of its view (%(default)s)")
+    wallets.add_argument("--wallets-view", default="balances_by_owner", help="its view (%(default)s)")
     parser.add_argument("--mode", choices=[mode.value for mode in Mode], default=Mode.FIXED.value)
     return parser
 
@@ -64,6 +84,16 @@ def _port(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text) <= 65_535):
         raise argparse.ArgumentTypeError(f"{text!r} is no port: choose 0 to 65535")
     return int(text)
+
+
+def _content(path: str) -> str:
+    try:
+        key = Path(path).read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise argparse.ArgumentTypeError(f"{path!r} cannot be read: {error}") from error
+    if not key:
+        raise argparse.ArgumentTypeError(f"{path!r} is empty")
+    return key
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 REGISTRY = {1: ("BTC", 8), 2: ("USDT", 8), 3: ("ETH", 8)}
 """Asset id -> (symbol, decimals)."""
 
@@ -11,6 +13,13 @@ def plain(raw: int, decimals: int) -> str:
     whole, part = divmod(abs(raw), 10**decimals)
     digits = str(part).zfill(decimals).rstrip("0") if part else ""
     return ("-" if raw < 0 else "") + str(whole) + ("." + digits if digits else "")
+
+
+def plain_decimal(amount: Decimal) -> str:
+    """A decimal in the same form: Decimal("1.50") and Decimal("15E-1") are "1.5"."""
+    text = f"{amount:f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text == "-0" else text
 
 
 def balance(asset_id: int, avail: int, frozen: int) -> dict[str, str | bool]:

@@ -1,4 +1,4 @@
-"""The gateway's connection: it connects whenever the database is there, and reads what an answer needs."""
+"""The gateway's connection: it connects whenever the database is there, and reads the state of a view."""
 
 from __future__ import annotations
 
@@ -37,17 +37,11 @@ class Unreadable(Exception):
     """The database answered, but there is no balance in what it has: the view is not there, or a row has no value."""
 
 
-def _quoted(identifier: str) -> str:
-    return '"' + identifier.replace('"', '""') + '"'
-
-
 class Database:
-    """Reads one view. Its methods block: they belong in a worker thread."""
+    """The connection. Its methods block: they belong in a worker thread."""
 
-    def __init__(self, contact_point: str, port: int, keyspace: str, view: str) -> None:
+    def __init__(self, contact_point: str, port: int) -> None:
         self._cluster_at = contact_point, port
-        self._names = (keyspace, view)
-        self._from = f"FROM {_quoted(keyspace)}.{_quoted(view)} WHERE user_id = %s"
         self._cluster: Cluster | None = None
         self._session: Session | None = None
         self._tried, self._stopping = threading.Event(), threading.Event()
@@ -96,7 +90,8 @@ class Database:
             idle_heartbeat_timeout=TIMEOUT_S,
         )
 
-    def _rows(self, cql: str, parameters: Sequence[object] = ()) -> list[Row]:
+    def rows(self, cql: str, parameters: Sequence[object] = ()) -> list[Row]:
+        """All rows of one statement. Raises DatabaseDown or Unreadable."""
         if self._session is None:
             raise DatabaseDown
         try:
@@ -106,30 +101,22 @@ class Database:
         except (DriverException, NoHostAvailable, OSError) as error:
             raise DatabaseDown(str(error)) from error
 
-    def newest_by_asset(self, user_id: int) -> list[Row]:
-        """(asset_id, avail, frozen) of each of the user's assets: the first row of a group has the highest seq."""
-        cql = f"SELECT asset_id, avail, frozen {self._from} GROUP BY user_id, asset_id"
-        return self._rows(cql, (user_id,))
-
-    def newest_of_partition(self, user_id: int) -> list[Row]:
-        """What the report's gateway asked for: one row, since the view's partition is the user, not the asset."""
-        return self._rows(f"SELECT asset_id, avail, frozen {self._from} PER PARTITION LIMIT 1", (user_id,))
-
-    def health(self) -> str:
+    def health(self, keyspace: str, view: str) -> str:
         """Missing, Rebuilding n % or Healthy: the view as its server describes it now.
 
         Healthy needs SUCCESS from every node of the ring. The percentage is that of the node asked, so of the whole
         view where there is one node, as in the demo. Sources: system_distributed.view_build_status and
         system.view_builds_in_progress of Cassandra 5.0.
         """
-        if not self._rows(_VIEW, self._names):
+        names = keyspace, view
+        if not self.rows(_VIEW, names):
             return "Missing"
-        ring = {host for (host,) in self._rows(_THIS_NODE) + self._rows(_OTHER_NODES)}
-        built = {host for host, status in self._rows(_STATUS, self._names) if status == "SUCCESS"}
+        ring = {host for (host,) in self.rows(_THIS_NODE) + self.rows(_OTHER_NODES)}
+        built = {host for host, status in self.rows(_STATUS, names) if status == "SUCCESS"}
         # The node's own list too: right after DROP and CREATE the status may still be that of the view before.
-        if built >= ring and self._rows(_BUILT_HERE, self._names):
+        if built >= ring and self.rows(_BUILT_HERE, names):
             return "Healthy"
-        return f"Rebuilding {_percent(self._rows(_PROGRESS, self._names))} %"
+        return f"Rebuilding {_percent(self.rows(_PROGRESS, names))} %"
 
 
 def _percent(ranges: list[Row]) -> int:
