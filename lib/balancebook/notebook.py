@@ -132,9 +132,11 @@ class Book:
     def advise(self, steps: Sequence[tuple[str, str]], otherwise: str) -> None:
         """Show what to do next: the text of the first step one of whose checks did not pass, else `otherwise`.
 
-        `steps` are [("Q001 Q003", "what it means and what to do"), ...], the deepest cause first.
+        `steps` are [("Q001 Q003", "what it means and what to do"), ...], the deepest cause first. A check that was not
+        asked leads to none.
         """
-        found = (text for codes, text in steps if self._verdict_of(codes.split()) is not Verdict.PASS)
+        asked = ((self._codes_asked(codes), text) for codes, text in steps)
+        found = (text for codes, text in asked if codes and self._verdict_of(codes) is not Verdict.PASS)
         text = next(found, otherwise)
         _emit(
             {"text/html": f"<p><strong>Next:</strong> {html.escape(text)}</p>", "text/plain": f"Next: {text}"}
@@ -146,11 +148,12 @@ class Book:
         A claim has the merged verdict of its checks; one that never ran is unknown, one that was not asked is left
         out.
         """
-        asked = [
-            (claim, [code for code in codes.split() if code not in self.not_asked]) for claim, codes in items
-        ]
+        asked = [(claim, self._codes_asked(codes)) for claim, codes in items]
         rows = [(claim, MARKS[self._verdict_of(codes)], " ".join(codes)) for claim, codes in asked if codes]
         _display_table(pd.DataFrame(rows, columns=["claim", "verdict", "decided by"]), "", SHOWN_ROWS)
+
+    def _codes_asked(self, codes: str) -> list[str]:
+        return [code for code in codes.split() if code not in self.not_asked]
 
     def _verdict_of(self, codes: Iterable[str]) -> Verdict:
         results = self._of_now()

@@ -123,9 +123,17 @@ def foreign(session: Session, place: str) -> Target:
     for row in (("BTC", 1, 1), ("BTC", 2, 2), ("ETH", 1, 3), ("XRP", 4, 4)):
         session.execute(insert, row)
     ledger = LedgerSchema(
-        account="Who", asset='asset"s', order="order", available="free",
-        held=None, delta_available=None, delta_held=None, type=None, reference=None, time=None,
-    )  # fmt: skip
+        account="Who",
+        asset='asset"s',
+        order="order",
+        available="free",
+        held=None,
+        delta_available=None,
+        delta_held=None,
+        type=None,
+        reference=None,
+        time=None,
+    )
     return Target(place, "By_Who", "Book", ledger)
 
 
@@ -216,8 +224,10 @@ def test_a_target_that_is_not_there(reader: Reader, place: str, view: str, base:
 
 
 def test_a_base_partitioned_otherwise_says_so(session: Session, place: str, reader: Reader) -> None:
-    session.execute(f"CREATE TABLE {place}.by_user (user_id bigint, asset_id int, seq bigint, avail bigint, "
-                    "frozen bigint, created_at bigint, PRIMARY KEY (user_id, asset_id, seq))")  # fmt: skip
+    session.execute(
+        f"CREATE TABLE {place}.by_user (user_id bigint, asset_id int, seq bigint, avail bigint, "
+        "frozen bigint, created_at bigint, PRIMARY KEY (user_id, asset_id, seq))"
+    )
     session.execute(
         f"CREATE MATERIALIZED VIEW {place}.of_user AS SELECT * FROM {place}.by_user WHERE user_id IS NOT NULL "
         "AND asset_id IS NOT NULL AND seq IS NOT NULL PRIMARY KEY (user_id, asset_id, seq)"

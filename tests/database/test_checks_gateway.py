@@ -234,7 +234,7 @@ def test_bad_input_that_is_not_refused(ask: Ask, ledger: Profile, answer: Behavi
     with serving(by_target({f"{BALANCE}1e3": answer}, right)) as url:
         result = ask("G005", behind(ledger, url))
     assert result.verdict is Verdict.FAIL
-    assert result.message == "Not refused as bad input: user_id=1e3."
+    assert result.message == "Not refused as bad input: /api/user/balance?user_id=1e3."
     assert result.counts == {"asked": 7, "wrong": 1}
 
 

@@ -111,7 +111,13 @@ class Desk:
         return load_record(folder)
 
     def profile(
-        self, *, port: int | None = None, gateway: str = "", ca: Path | None = None, **keys: Any
+        self,
+        *,
+        port: int | None = None,
+        gateway: str = "",
+        headers: Mapping[str, str] | None = None,
+        ca: Path | None = None,
+        **keys: Any,
     ) -> None:
         """A balancebook.toml with one quick profile `site`, the default; without a port nothing listens there."""
         known: dict[str, Any] = {
@@ -122,11 +128,13 @@ class Desk:
             "registry": str(_ASSETS),
             "grace_s": 0.3,
         }
-        tables = {
+        tables: dict[str, Mapping[str, Any]] = {
             "": known | keys,
             ".gateway": {"url": gateway or f"http://127.0.0.1:{free_ports(1)[0]}", "timeout_s": 1.0},
             ".limits": {"connect_timeout_s": 2.0, "request_timeout_s": 2.0},
         }
+        if headers:
+            tables[".gateway.headers"] = headers
         if ca:
             tables[".tls"] = {"ca": str(ca)}
         text = "\n".join(_table(f"profiles.site{name}", table) for name, table in tables.items())

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import pytest
 
+from balancebook.demo.node import Node
 from checking import THREE_ASSETS
-from e2e.commands import Desk
-from scripted_gateway import BALANCE, Behaviour, by_target, entries, entry, http, serving, silent
+from e2e.commands import KEYSPACE, Desk
+from scripted_gateway import BALANCE, Behaviour, Server, by_target, entries, entry, http, serving, silent
 
 HEALTHY = http('{"status":0,"msg":"Healthy"}')
 ASKED = f"{BALANCE.removesuffix('?')}?user_id={THREE_ASSETS}"
@@ -65,3 +68,30 @@ def test_a_gateway_that_is_named(asking: Desk, behave: Behaviour | None, failed:
     assert verdicts["V001"] == "pass"
     assert failed <= {check for check, verdict in verdicts.items() if verdict == "fail"}, messages
     assert said in messages
+
+
+KEY = "a-key-that-nobody-may-read"
+
+
+@pytest.mark.parametrize(
+    ("behave", "code", "said"),
+    [
+        pytest.param(http(f'{{"status":401,"msg":"no such key: {KEY}"}}', 401), 11, "HTTP 401", id="error"),
+        pytest.param(entries(entry(), *REST, entry(asset=KEY)), 10, "not in the base: #[secret]", id="asset"),
+        pytest.param(http(f'"{KEY} is refused"'), 10, "not shown since it repeats a header", id="nonsense"),
+    ],
+)
+def test_a_gateway_that_repeats_the_key_it_was_sent(
+    asking: Desk, server: Node, behave: Behaviour, code: int, said: str
+) -> None:
+    with closing(Server(by_target({"/health": HEALTHY}, behave))) as gateway:
+        headers = {"X-Api-Key": "env:GATEWAY_KEY"}
+        asking.profile(port=server.config.cql_port, keyspace=KEYSPACE, gateway=gateway.url, headers=headers)
+        asking.env["GATEWAY_KEY"] = KEY
+        told = asking.run("asked.ipynb")
+    assert {request["x-api-key"] for request in gateway.headers} == {KEY}
+    assert told.code == code
+    assert said in told.message("G002") + told.message("G003")
+    assert KEY not in told.stdout + told.stderr
+    for path in asking.folder.rglob("*"):
+        assert not path.is_file() or KEY.encode() not in path.read_bytes(), path

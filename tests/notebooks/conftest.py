@@ -19,15 +19,20 @@ Exchange = Callable[[str], AbstractContextManager[dict[str, str]]]
 def exchange(trading: Profile, environment: dict[str, str]) -> Exchange:
     """`with exchange("seed") as env`: the environment in which commands and kernels find exchange and gateway."""
 
-    @contextmanager
-    def running(mode: str) -> Iterator[dict[str, str]]:
-        noted = Path(environment["BALANCEBOOK_STATE"]) / "gateway" / "gateway.json"
-        with running_gateway(trading.port, "--keyspace", trading.keyspace, "--mode", mode) as client:
-            noted.parent.mkdir(exist_ok=True)
-            noted.write_text(json.dumps({"url": str(client.base_url)}))
-            try:
-                yield environment
-            finally:
-                noted.unlink()
+    def running(mode: str) -> AbstractContextManager[dict[str, str]]:
+        return found(trading, environment, "--keyspace", trading.keyspace, "--mode", mode)
 
     return running
+
+
+@contextmanager
+def found(profile: Profile, environment: dict[str, str], *options: str) -> Iterator[dict[str, str]]:
+    """A gateway on the profile's database, where commands and kernels of the environment find it."""
+    noted = Path(environment["BALANCEBOOK_STATE"]) / "gateway" / "gateway.json"
+    with running_gateway(profile.port, *options) as client:
+        noted.parent.mkdir(exist_ok=True)
+        noted.write_text(json.dumps({"url": str(client.base_url)}))
+        try:
+            yield environment
+        finally:
+            noted.unlink()

@@ -13,7 +13,7 @@ from balancebook.checks.answers import lasting
 from balancebook.checks.base import CHECKS, SAMPLE_LIMIT, check, failed
 from balancebook.checks.g001_gateway_healthy import judge_health
 from balancebook.checks.g003_gateway_equals_base import _amounts, _Comparison, _sentence
-from balancebook.checks.g005_gateway_rejects_bad_input import refused
+from balancebook.checks.g005_gateway_rejects_bad_input import bad_accounts, refused
 from balancebook.checks.q001_latest_row_set import judge_set
 from balancebook.checks.q003_latest_row_values import judge_cells
 from balancebook.checks.truth import Entry, Window
@@ -21,6 +21,7 @@ from balancebook.checks.v005_view_reconciles import judge_report
 from balancebook.gateway import GatewayAnswer, GatewayBalance, GatewayHealth, Probe
 from balancebook.reconcile.kinds import Kind
 from balancebook.reconcile.report import ComparisonReport, Difference
+from balancebook.store.cql_text import parse_value
 from balancebook.store.health import NodeBuild, State, ViewHealth
 from balancebook.verdict import Json, Verdict
 
@@ -271,6 +272,30 @@ def test_the_amounts_that_a_gateway_must_show(
 )
 def test_what_counts_as_refused(probe: Probe, expected: bool) -> None:
     assert refused(probe) is expected
+
+
+@pytest.mark.parametrize("cql_type", ["tinyint", "smallint", "int", "bigint", "varint", "uuid", "timeuuid"])
+def test_bad_accounts_are_no_value_of_their_type(cql_type: str) -> None:
+    assert len(bad_accounts(cql_type)) > 4
+    for bad in bad_accounts(cql_type):
+        with pytest.raises(ValueError, match=r".+"):
+            parse_value(bad, cql_type)
+
+
+@pytest.mark.parametrize("cql_type", ["text", "ascii", "blob", "inet", "date"])
+def test_of_a_type_whose_accounts_may_be_anything_only_the_empty_one_is_bad(cql_type: str) -> None:
+    assert bad_accounts(cql_type) == ("",)
+
+
+def given_without_held(**amounts: str) -> GatewayAnswer:
+    balances = [GatewayBalance(asset, Decimal(text), None, raw=False) for asset, text in amounts.items()]
+    return GatewayAnswer("1001", tuple(balances))
+
+
+def test_where_the_gateway_shows_nothing_held_that_is_not_compared() -> None:
+    right = {"BTC": [shown("1", "7"), shown("2", "8")], "ETH": [shown("1", "7")]}
+    problems = _Comparison(right, frozenset(right), given_without_held(BTC="2", ETH="7")).problems()
+    assert problems == [{"asset": "ETH", "problem": "wrong amount", "base": "1 (held 7)", "gateway": "7"}]
 
 
 def test_a_check_that_crashes_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import os
 import socket
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import httpx
@@ -12,9 +14,12 @@ import pytest
 
 import balancebook.demo.gateway as package
 from balancebook.demo.gateway.amounts import balance as entry
-from balancebook.demo.gateway.amounts import plain
+from balancebook.demo.gateway.amounts import plain, plain_decimal
 from balancebook.demo.gateway.database import _percent
 from gateway_process import balance, health, run_gateway, running_gateway
+
+OWNER = "f47ac10b-58cc-4372-a567-0e02b2c3d479"
+KEY = (Path(package.__path__[0]) / "api-key.txt").read_text().strip()
 
 
 def closed_port() -> int:
@@ -51,6 +56,14 @@ def seed() -> Iterator[httpx.Client]:
 )
 def test_an_amount_is_exact_and_in_normal_form(raw: int, decimals: int, text: str) -> None:
     assert plain(raw, decimals) == text
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [("1.50", "1.5"), ("15E-1", "1.5"), ("1E+3", "1000"), ("1E-18", "0.000000000000000001"), ("-0.0", "0")],
+)
+def test_a_decimal_is_in_the_same_form(amount: str, text: str) -> None:
+    assert plain_decimal(Decimal(amount)) == text
 
 
 def test_an_asset_in_the_registry_and_one_that_is_not() -> None:
@@ -118,6 +131,39 @@ def test_health_without_a_database(fixed: httpx.Client, seed: httpx.Client) -> N
     assert health(seed) == (200, "Healthy")
 
 
+@pytest.mark.parametrize("sent", [None, "", "wrong", f"{KEY} "[:-2], f"x{KEY}", "Bearer x"])
+def test_the_second_contract_wants_its_key(fixed: httpx.Client, seed: httpx.Client, sent: str | None) -> None:
+    headers = {} if sent is None else {"X-Api-Key": sent}
+    for client in (fixed, seed):
+        for path in (f"/v2/accounts/{OWNER}/balances", "/v2/accounts/x/balances", "/v2/health"):
+            answer = client.get(path, headers=headers)
+            assert (answer.status_code, set(answer.json())) == (401, {"error"})
+
+
+@pytest.mark.parametrize(
+    "owner",
+    ["abc", "1001", OWNER[:-1], f"{OWNER}0", OWNER.replace("-", ""), f"{{{OWNER}}}", "%00", OWNER[:-1] + "g"],
+)
+def test_the_second_contract_refuses_what_is_no_uuid_in_both_modes(
+    fixed: httpx.Client, seed: httpx.Client, owner: str
+) -> None:
+    for client in (fixed, seed):
+        answer = client.get(f"/v2/accounts/{owner}/balances", headers={"X-Api-Key": KEY})
+        assert (answer.status_code, set(answer.json())) == (400, {"error"})
+
+
+def test_the_second_contract_without_a_database(fixed: httpx.Client, seed: httpx.Client) -> None:
+    key, path = {"X-Api-Key": KEY}, f"/v2/accounts/{OWNER}/balances"
+    down = fixed.get(path, headers=key)
+    assert (down.status_code, down.json()) == (503, {"error": {"message": "Database down"}})
+    assert seed.get(path, headers=key).json() == {"account": OWNER, "balances": []}
+    health = [client.get("/v2/health", headers=key) for client in (fixed, seed)]
+    assert [(said.status_code, said.json()) for said in health] == [
+        (503, {"state": "Database down"}),
+        (200, {"state": "Healthy"}),
+    ]
+
+
 @pytest.mark.parametrize(
     ("method", "path", "code"),
     [
@@ -125,6 +171,7 @@ def test_health_without_a_database(fixed: httpx.Client, seed: httpx.Client) -> N
         ("GET", "/health/", 404),
         ("GET", "/api/user/balance/", 404),
         ("GET", "/docs", 404),
+        ("GET", "/v2/accounts//balances", 404),
         ("POST", "/api/user/balance?user_id=1001", 405),
         ("DELETE", "/health", 405),
     ],
@@ -155,6 +202,8 @@ def test_a_busy_port_is_one_clear_line_and_exit_2() -> None:
         ("--cql-port", "x"),
         ("--mode", "other"),
         ("--host", "192.0.2.1"),
+        ("--api-key-file", "/does/not/exist"),
+        ("--api-key-file", os.devnull),
     ],
 )
 def test_options_that_cannot_be_used_exit_2(options: tuple[str, ...]) -> None:

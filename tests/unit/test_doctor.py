@@ -21,6 +21,7 @@ from balancebook.settings import SettingsError, load_profile
 from balancebook.store.reader import Host
 from balancebook.verdict import Verdict
 from ports import free_ports
+from scripted_gateway import http, serving
 
 PASS, FAIL, UNKNOWN = Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN
 
@@ -28,11 +29,11 @@ PASS, FAIL, UNKNOWN = Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN
 @pytest.fixture
 def nowhere(tmp_path: Path) -> Profile:
     """A profile at whose addresses nobody listens."""
-    cql, http = free_ports(2)
+    cql, gateway = free_ports(2)
     env = {
         "BALANCEBOOK_STATE": str(tmp_path),
         "BALANCEBOOK_PORT": str(cql),
-        "BALANCEBOOK_GATEWAY_PORT": str(http),
+        "BALANCEBOOK_GATEWAY_PORT": str(gateway),
     }
     return load_profile("embedded", env=env)
 
@@ -177,6 +178,31 @@ def test_a_password_is_never_shown(nowhere: Profile, monkeypatch: pytest.MonkeyP
     report = examine_profile(nowhere.model_copy(update={"username": "me", "password": secret}), "f")
     assert _row(report, "profile").verdict is PASS
     assert "sesame" not in report.text() + str(report.to_json())
+
+
+def test_a_header_that_cannot_be_read_leaves_the_gateway_unknown(nowhere: Profile) -> None:
+    headers = (("X-Api-Key", Secret(kind="env", value="BALANCEBOOK_NO_SUCH_VARIABLE")),)
+    gateway = nowhere.gateway.model_copy(update={"headers": headers})
+    report = examine_profile(nowhere.model_copy(update={"gateway": gateway}), "f")
+    for subject in ("profile", "gateway"):
+        assert _row(report, subject).verdict is UNKNOWN
+        assert "BALANCEBOOK_NO_SUCH_VARIABLE" in _row(report, subject).remedy
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict"), [(200, PASS), (400, PASS), (404, PASS), (401, UNKNOWN), (403, UNKNOWN)]
+)
+def test_a_gateway_without_a_health_path_is_asked_for_nobody(
+    nowhere: Profile, status: int, verdict: Verdict
+) -> None:
+    with serving(http("{}", status)) as url:
+        gateway = nowhere.gateway.model_copy(update={"url": url, "health_path": None})
+        report = examine_profile(nowhere.model_copy(update={"gateway": gateway}), "f")
+    assert _row(report, "gateway").verdict is verdict
+    lacks = next(ability.lacks for ability in report.abilities if ability.code == "G001")
+    assert abilities.HEALTH in lacks
+    if verdict is PASS:
+        assert _row(report, "gateway health").verdict is None
 
 
 def test_each_contact_point_is_tried(nowhere: Profile) -> None:

@@ -80,4 +80,6 @@ class Window:
 
     def extended(self, ctx: Context, account: Any, assets: Iterable[Any]) -> Window:
         """The same beginning, and the base as it is now, over these assets and those already looked at."""
-        return Window(self.before, newest_entries(ctx, account, {*self.before, *self.after, *assets}))
+        return Window(
+            self.before, newest_entries(ctx, account, dict.fromkeys([*self.before, *self.after, *assets]))
+        )

@@ -193,7 +193,7 @@ def _same(said: object, account: object) -> bool:
         return True
     try:
         # RFC 9562 section 4: a uuid is the same in upper case.
-        return isinstance(account, UUID) and UUID(str(said)) == account
+        return str(said).lower() == str(UUID(str(account)))
     except ValueError:
         return False
 

@@ -105,9 +105,10 @@ def _require_fitting(kind: FaultKind, options: Mapping[str, int | None]) -> None
     given = [name for name, value in options.items() if value is not None]
     if given and not kind.by_row:
         raise UsageError(
-            f"--{given[0]} means nothing to a fault {kind.name}: it does not choose rows.", "Leave it out.",
+            f"--{given[0]} means nothing to a fault {kind.name}: it does not choose rows.",
+            "Leave it out.",
             parameter=given[0],
-        )  # fmt: skip
+        )
 
 
 def _require_embedded(profile: Profile) -> None:
@@ -125,9 +126,10 @@ def _where(target: Target, user: int | None) -> dict[str, Json]:
     column = target.profile.ledger.account
     if column not in target.types:
         raise UsageError(
-            f"{target.base.cql_name} has no column {column}, the profile's account.", "Leave out --user.",
+            f"{target.base.cql_name} has no column {column}, the profile's account.",
+            "Leave out --user.",
             parameter="user",
-        )  # fmt: skip
+        )
     return {column: user}
 
 

@@ -51,11 +51,12 @@ def main() -> int:
 
 def _routes(options: argparse.Namespace, database: Database, workers: Workers) -> list[Route]:
     mode = Mode(options.mode)
-    routes = Trading(TradingView(database, options.keyspace, options.view), workers, mode).routes
-    if options.api_key_file is None:
-        return routes
+    trading = TradingView(database, options.keyspace, options.view)
     wallets = WalletsView(database, options.wallets_keyspace, options.wallets_view)
-    return routes + Wallets(wallets, workers, mode, options.api_key_file).routes
+    return [
+        *Trading(trading, workers, mode).routes,
+        *Wallets(wallets, workers, mode, options.api_key_file).routes,
+    ]
 
 
 def _cannot_listen(host: str, port: int, error: OSError) -> str:
@@ -72,10 +73,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--view", default="user_balances_by_user", help="the view to read (%(default)s)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     parser.add_argument("--port", type=_port, default=3001, help="port; 0 takes a free one (%(default)s)")
-    wallets = parser.add_argument_group("the second contract, served if there is a key for it")
-    wallets.add_argument("--api-key-file", type=_content, help="file of the key that X-Api-Key must be")
+    wallets = parser.add_argument_group("the second contract")
+    key = Path(__file__).with_name("api-key.txt")
+    wallets.add_argument(
+        "--api-key-file", type=_content, default=str(key), help="file of what X-Api-Key must be (%(default)s)"
+    )
     wallets.add_argument("--wallets-keyspace", default="wallets", help="keyspace of its view (%(default)s)")
-    wallets.add_argument("--wallets-view", default="balances_by_owner", help="its view (%(default)s)")
+    wallets.add_argument("--wallets-view", default="wallets_by_owner", help="its view (%(default)s)")
     parser.add_argument("--mode", choices=[mode.value for mode in Mode], default=Mode.FIXED.value)
     return parser
 
