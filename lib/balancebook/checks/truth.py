@@ -15,6 +15,8 @@ from balancebook.balances import AssetList, assets_of
 from balancebook.checks.context import Context
 from balancebook.store.schema import quote
 
+_IN_FLIGHT = 32
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -34,34 +36,37 @@ def assets_in_base(ctx: Context, account: Any, assets_from: str) -> AssetList:
 
 def newest_entries(ctx: Context, account: Any, assets: Iterable[Any]) -> dict[Any, Entry]:
     """The newest ledger row of each asset that the account has; assets without a row are absent."""
-    order = quote(ctx.ledger.order)
-    found = {}
-    for asset in assets:
-        rows = _select(ctx, account, asset, f"ORDER BY {order} DESC LIMIT 1")
-        if rows:
-            found[asset] = rows[0]
+    cql = _cql(ctx, f"ORDER BY {quote(ctx.ledger.order)} DESC LIMIT 1")
+    wanted = list(assets)
+    found: dict[Any, Entry] = {}
+    for start in range(0, len(wanted), _IN_FLIGHT):
+        some = wanted[start : start + _IN_FLIGHT]
+        pending = [ctx.reader.execute_async(cql, (account, asset)) for asset in some]
+        for asset, answer in zip(some, pending, strict=True):
+            found |= {asset: _entry(ctx, row) for row in answer.rows()}
     return found
 
 
 def entries_between(ctx: Context, account: Any, asset: Any, low: int, high: int) -> list[Entry]:
     """The ledger rows of one asset from order `low` to `high`, both included."""
     order = quote(ctx.ledger.order)
-    return _select(ctx, account, asset, f"AND {order} >= ? AND {order} <= ?", (low, high))
+    cql = _cql(ctx, f"AND {order} >= ? AND {order} <= ?")
+    return [_entry(ctx, row) for row in ctx.reader.rows(cql, (account, asset, low, high))]
 
 
-def _select(ctx: Context, account: Any, asset: Any, tail: str, more: tuple[int, ...] = ()) -> list[Entry]:
-    roles = (ctx.ledger.order, ctx.ledger.available, ctx.ledger.held, ctx.ledger.time)
-    columns = ", ".join(quote(column) for column in roles if column)
+def _roles(ctx: Context) -> tuple[str | None, ...]:
+    return (ctx.ledger.order, ctx.ledger.available, ctx.ledger.held, ctx.ledger.time)
+
+
+def _cql(ctx: Context, tail: str) -> str:
+    columns = ", ".join(quote(column) for column in _roles(ctx) if column)
     where = f"{quote(ctx.ledger.account)} = ? AND {quote(ctx.ledger.asset)} = ?"
-    rows = ctx.reader.rows(
-        f"SELECT {columns} FROM {ctx.target.base_name} WHERE {where} {tail}", (account, asset, *more)
-    )
-    return [_entry(roles, row) for row in rows]
+    return f"SELECT {columns} FROM {ctx.target.base_name} WHERE {where} {tail}"
 
 
-def _entry(roles: tuple[str | None, ...], row: tuple[Any, ...]) -> Entry:
+def _entry(ctx: Context, row: tuple[Any, ...]) -> Entry:
     cells = iter(row)
-    order, available, held, time = (next(cells) if role else None for role in roles)
+    order, available, held, time = (next(cells) if role else None for role in _roles(ctx))
     if order is None:
         raise ValueError("a clustering column is never null")
     return Entry(order, available, held, time)
