@@ -43,7 +43,8 @@ def newest_entries(ctx: Context, account: Any, assets: Iterable[Any]) -> dict[An
         some = wanted[start : start + _IN_FLIGHT]
         pending = [ctx.reader.execute_async(cql, (account, asset)) for asset in some]
         for asset, answer in zip(some, pending, strict=True):
-            found |= {asset: _entry(ctx, row) for row in answer.rows()}
+            if rows := answer.rows():
+                found[asset] = _entry(ctx, rows[0])
     return found
 
 
