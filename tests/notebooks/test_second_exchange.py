@@ -147,12 +147,17 @@ def damaged(second: Profile, session: Session, server: Node) -> Iterator[str]:
     with server.admin() as admin:
         key = {"owner": wallets.ONE_COIN, "coin": wallets.ETH, "entry_no": 21}
         Injector(session.execute, admin, name).import_cells(profile.view, [delete(key)])
-    where = "WHERE owner = %s AND coin = %s AND entry_no = %s"
-    wrong, odd = TOO_MUCH, ODD
-    cql = f"UPDATE {name}.wallet_journal SET balance = %s {where}"
-    session.execute(cql, (exact_sum([wrong.balance, Decimal("1E-18")]), *wrong[:3]))
-    session.execute(f"UPDATE {name}.wallet_journal SET kind = 'out' {where}", odd[:3])
-    session.execute(f"DELETE FROM {name}.fills WHERE fill_id = %s", (FILL.reference,))
+    # Prepared, since the driver writes a Decimal into a statement's text as a float.
+    where = "WHERE owner = ? AND coin = ? AND entry_no = ?"
+    for cql, values in (
+        (
+            f"UPDATE {name}.wallet_journal SET balance = ? {where}",
+            (exact_sum([TOO_MUCH.balance, Decimal("1E-18")]), *TOO_MUCH[:3]),
+        ),
+        (f"UPDATE {name}.wallet_journal SET kind = 'out' {where}", ODD[:3]),
+        (f"DELETE FROM {name}.fills WHERE fill_id = ?", (FILL.reference,)),
+    ):
+        session.execute(session.prepare(cql), values)
     with open_reader(profile) as reader:
         assert (
             len(

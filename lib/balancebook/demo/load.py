@@ -185,7 +185,7 @@ class _Loader:
             rows, trades = rows + len(records) * is_entry, trades + len(records) * (not is_entry)
             if time.monotonic() - told >= _TELL_EVERY_S:
                 told = time.monotonic()
-                self.progress(f"loading {self.keyspace}: {rows} of about {data.rows} ledger rows")
+                self.progress(f"loading the demo exchange: {rows} of about {data.rows} ledger rows")
         pipeline.finish()
         return rows, trades
 
