@@ -14,6 +14,7 @@ from balancebook.checks import (  # noqa: F401 (imported to register)
     l004_trades_conserve_assets,
     l005_time_moves_forward,
     l006_entries_are_possible,
+    l007_assets_conserve,
     q001_latest_row_set,
     q002_unknown_user_is_empty,
     q003_latest_row_values,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -15,6 +15,7 @@ from balancebook.checks.truth import assets_in_base
 from balancebook.ledger.audit import Asking, AuditReport, audit
 from balancebook.ledger.breaks import Break, Problem
 from balancebook.ledger.source import open_source
+from balancebook.progress import Display
 from balancebook.store.pace import Pace, pace_of
 from balancebook.store.reader import Reader
 from balancebook.verdict import Json
@@ -43,8 +44,8 @@ def audited(ctx: Context, scope: Scope) -> AuditReport:
         accounts = _accounts(ctx, scope)
         source = open_source(ctx.reader, ctx.target.base, ctx.profile)
         pace = pace_of(ctx.reader, ctx.view, None, paced=not ctx.profile.embedded)
-        with pace or nullcontext():
-            done[scope] = audit(source, _asking(ctx, scope, accounts, pace))
+        with pace or nullcontext(), Display() as display:
+            done[scope] = audit(source, replace(_asking(ctx, scope, accounts, pace), step=display))
     return done[scope]
 
 
@@ -76,6 +77,9 @@ def finding(ctx: Context, code: str, well: str, scope: Scope) -> Finding:
     counts = {"entries": report.entries, "accounts": report.partitions} | found
     if code == "L004":
         counts |= {"trades": report.trades}
+    if code == "L007":
+        counts |= {"assets": len(report.sums)}
+    counts |= {"in_flight": report.in_flight.get(code, 0)}
     total = sum(found.values())
     if total:
         samples = [_sample(ctx, each) for each in _worst(report, problems)]
@@ -85,7 +89,12 @@ def finding(ctx: Context, code: str, well: str, scope: Scope) -> Finding:
     if not report.entries:
         return unknown(f"There is no entry{_whose(scope)}: nothing to explain.", counts=counts)
     read = f"{report.entries:,} entries of {report.partitions:,} accounts{_whose(scope)}"
-    return passed(f"{well} ({read}).", counts=counts)
+    return passed(f"{well} ({read}).{_in_flight(report, code)}", counts=counts)
+
+
+def _in_flight(report: AuditReport, code: str) -> str:
+    count = report.in_flight.get(code, 0)
+    return f" {count:,} more looked wrong at first, and a second reading explained it." if count else ""
 
 
 def _whose(scope: Scope) -> str:
@@ -104,9 +113,11 @@ def _told(ctx: Context, report: AuditReport, problems: list[Problem], total: int
     begins = ""
     if first:
         account, asset, order = first.key
+        whose = f"account {account}, " if account is not None else ""
         at = f", entry {order}" if order is not None else f", {first.what}"
-        begins = f" The first: account {account}, {label(asset, ctx.registry)}{at}."
-    return f"{total:,} breaks: {kinds}.{begins}"
+        begins = f" The first: {whose}{label(asset, ctx.registry)}{at}."
+    breaks = "1 break" if total == 1 else f"{total:,} breaks"
+    return f"{breaks}: {kinds}.{begins}{_in_flight(report, problems[0].code)}"
 
 
 def _worst(report: AuditReport, problems: list[Problem]) -> list[Break]:
@@ -118,12 +129,14 @@ def _worst(report: AuditReport, problems: list[Problem]) -> list[Break]:
 
 def _sample(ctx: Context, each: Break) -> dict[str, Json]:
     account, asset, order = each.key
-    amount = each.problem.code in ("L001", "L003", "L004") or each.what.startswith("delta")
+    amount = each.problem.code in ("L001", "L003", "L004", "L007") or each.what.startswith("delta")
+    # An asset as a whole is no account's, and no entry.
+    of_account = account is not None
     return {
         "problem": each.problem.text,
-        "account": as_json(account),
+        **({"account": as_json(account)} if of_account else {}),
         "asset": label(asset, ctx.registry),
-        "entry": order,
+        **({"entry": order} if of_account else {}),
         "of": each.what,
         "expected": _shown(ctx, asset, each.expected, amount),
         "found": _shown(ctx, asset, each.found, amount),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,15 +17,21 @@ import numpy as np
 from balancebook.ledger.breaks import Breaks, Findings, Problem
 from balancebook.ledger.legs import COLUMNS, LAYOUT, leg_identities
 from balancebook.ledger.parts import read_accounts, read_sample
-from balancebook.ledger.reading import Manner, Reading, Unmatched, read_all
+from balancebook.ledger.reading import Manner, Reading, Unmatched, read_all, read_broken
 from balancebook.ledger.source import Source
+from balancebook.ledger.sums import AssetSums, unequal
+from balancebook.progress import Step
 from balancebook.sketch.sketch import Items
+from balancebook.store.estimate import estimate
 from balancebook.store.pace import Pace
-from balancebook.store.ranges import RANGES
+from balancebook.store.ranges import ScanReport
+from balancebook.store.schema import Table
 
 # Of cells of 128 bytes: 38 MB for each range in flight, and legs by the hundred thousand.
 _MOST_CELLS = 300_000
 _CELLS_A_LEG = 1.7
+# Each range costs a millisecond or two more than its rows, so there are few of a small ledger.
+_FEWEST_RANGES, _MOST_RANGES, _ROWS_A_RANGE = 16, 65_536, 100_000
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,9 @@ class AuditReport:
     """What an audit found.
 
     breaks: those that two readings show alike. entries, partitions, trades: how many were read. reasons: why it is not
-    complete, if so. no_trades: why trades were not held against entries.
+    complete, if so. no_trades: why trades were not held against entries; no_sums: why
+    nothing was summed. in_flight: by code, how many breaks of the
+    first reading the second has explained. sums: by asset, of what was read. of_part: whether that was not to be all.
     """
 
     breaks: Breaks
@@ -42,11 +50,16 @@ class AuditReport:
     trades: int
     reasons: tuple[str, ...] = ()
     no_trades: str = ""
+    no_sums: str = ""
+    in_flight: Mapping[str, int] = field(default_factory=dict)
+    sums: Sequence[AssetSums] = ()
+    of_part: bool = False
 
 
 @dataclass(frozen=True)
 class Asking:
-    """How an audit is made. ranges: token ranges of each table, a few of which are read at a time.
+    """How an audit is made. ranges: token ranges of each table, a few of which are read at a time; by default so many
+    that each has about 100,000 rows, by the server's estimate.
 
     accounts: only these (account, asset); sample: only so many of 4,096 token ranges, drawn by the seed. Of a part only
     those trades are asked for that its entries name: one that has no entry at all there is not missed.
@@ -54,11 +67,12 @@ class Asking:
 
     grace_s: float
     budget_rows: int | None = None
-    ranges: int = RANGES
+    ranges: int | None = None
     accounts: Sequence[tuple[Any, Any]] | None = None
     sample: int | None = None
     pace: Pace | None = None
     sleep: Callable[[float], None] = time.sleep
+    step: Callable[[Step], None] | None = None
     seed: int = field(default_factory=lambda: secrets.randbits(64))
 
     @property
@@ -70,25 +84,53 @@ class Asking:
 def audit(source: Source, asking: Asking) -> AuditReport:
     """Audit a ledger and its trades, as far as is asked. Raises StoreError for what no retry mends."""
     manner = Manner(
-        asking.ranges,
+        asking.ranges or _ranges_for(source),
         asking.budget_rows,
         asking.seed,
         keep=asking.of_part,
         pace=asking.pace,
+        progress=_Passes(asking.step) if asking.step else None,
     )
     first, legs = _read(source, manner, asking)
+    _add_unequal(source, first, asking)
     if not (first.breaks.count or legs):
-        return _report(source, first, Breaks())
+        return _report(source, asking, first, Breaks(), {})
     asking.sleep(asking.grace_s)
-    wanted = np.concatenate([legs.lost, legs.spare]) if legs else manner.wanted
-    again, legs_again = _read(source, replace(manner, wanted=wanted), asking)
+    again, legs_again = _read_again(source, manner, asking, first, legs)
+    _add_unequal(source, again, asking)
     breaks = first.breaks.lasting(again.breaks)
+    in_flight = first.breaks.fewer(breaks)
     if not again.reasons:
         _add_legs(breaks, legs, legs_again, again)
-    return _report(source, again, breaks)
+        in_flight["L004"] = (len(legs) if legs else 0) - breaks.count_of("L004")
+    return _report(source, asking, again, breaks, {} if again.reasons else in_flight)
 
 
-def _report(source: Source, reading: Reading, breaks: Breaks) -> AuditReport:
+def _ranges_for(source: Source) -> int:
+    rows = estimate(source.reader, source.base).rows or 0
+    return max(_FEWEST_RANGES, min(_MOST_RANGES, rows // _ROWS_A_RANGE))
+
+
+def _read_again(
+    source: Source, manner: Manner, asking: Asking, first: Reading, legs: Unmatched | None
+) -> tuple[Reading, Unmatched | None]:
+    """The second reading: of the ranges with breaks alone, unless trades and entries do not match, for a leg does not
+    tell where the other side of it should be."""
+    if not (legs or asking.of_part or first.reasons) and first.broken:
+        return read_broken(source, manner, first), None
+    wanted = np.concatenate([legs.lost, legs.spare]) if legs else manner.wanted
+    return _read(source, replace(manner, wanted=wanted), asking)
+
+
+def _add_unequal(source: Source, reading: Reading, asking: Asking) -> None:
+    """Of all of a ledger, note the assets that are not conserved."""
+    if not (asking.of_part or reading.reasons or source.no_sums):
+        reading.breaks.merge(unequal(reading.sums, by_type=source.roles.has("type")))
+
+
+def _report(
+    source: Source, asking: Asking, reading: Reading, breaks: Breaks, in_flight: Mapping[str, int]
+) -> AuditReport:
     return AuditReport(
         breaks=breaks,
         entries=reading.entries,
@@ -96,7 +138,27 @@ def _report(source: Source, reading: Reading, breaks: Breaks) -> AuditReport:
         trades=reading.trades,
         reasons=tuple(dict.fromkeys(reading.reasons)),
         no_trades=source.no_trades,
+        no_sums=source.no_sums,
+        in_flight=in_flight,
+        sums=tuple(reading.sums.values()),
+        of_part=asking.of_part,
     )
+
+
+class _Passes:
+    """Steps out of scan reports: each pass over a table has a report of its own."""
+
+    def __init__(self, step: Callable[[Step], None]) -> None:
+        self._step = step
+        self._report: ScanReport | None = None
+        self._number = 0
+
+    def __call__(self, table: Table, report: ScanReport) -> None:
+        self._number += report is not self._report
+        self._report = report
+        self._step(
+            Step(report.ranges_done, report.ranges_total, report.rows, self._number, f"reading {table.name}")
+        )
 
 
 def _read(source: Source, manner: Manner, asking: Asking) -> tuple[Reading, Unmatched | None]:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 Hashes = npt.NDArray[np.uint64]
 Key = tuple[Any, Any, int | None]
-"""Account, asset and order; without an order for an entry that is not there."""
+"""Account, asset and order; without an order for an entry that is not there, nor an account for an asset as a whole."""
 KEPT = 100
 
 
@@ -34,6 +34,7 @@ class Problem(Enum):
     NO_LOCK = "L006", "nothing was locked"
     TWICE = "L006", "given back twice"
     TOO_MUCH = "L006", "not what was locked"
+    UNEQUAL = "L007", "does not conserve"
 
     @property
     def code(self) -> str:
@@ -45,11 +46,12 @@ class Problem(Enum):
 
 
 PROBLEMS = tuple(Problem)
+CODES = tuple(dict.fromkeys(each.code for each in PROBLEMS))
 
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """One entry that is not explained. What was expected of `what`, and what is there (None: nothing, or null).
+    """One entry, or asset, that is not explained. What was expected of `what`, and what is there (None: nothing).
 
     identity: equal in two audits if they see the same. size: how bad it is, for the order of breaks of one problem.
     """
@@ -109,9 +111,20 @@ class Breaks:
     def count(self) -> int:
         return sum(each.count for each in self.of.values())
 
+    def count_of(self, code: str) -> int:
+        """How many are told by the check of that code."""
+        return sum(each.count for problem, each in self.of.items() if problem.code == code)
+
     def merge(self, other: Breaks) -> None:
         for problem, findings in other.of.items():
             self.of[problem].merge(findings)
+
+    def fewer(self, lasting: Breaks) -> dict[str, int]:
+        """By code of the check, how many more these are than those that have lasted."""
+        fewer = dict.fromkeys(CODES, 0)
+        for problem, findings in self.of.items():
+            fewer[problem.code] += max(0, findings.count - lasting.of[problem].count)
+        return fewer
 
     def kept(self) -> Iterator[Break]:
         """Those that are known by name."""

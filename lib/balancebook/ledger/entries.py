@@ -24,6 +24,8 @@ Money: TypeAlias = npt.NDArray[Any]
 
 KEYS = ("account", "asset", "order")
 MONEY = ("available", "held", "delta_available", "delta_held")
+SUMS = (("available", "delta_available"), ("held", "delta_held"))
+"""Each balance and what moves it."""
 OTHERS = ("type", "reference", "time")
 # No sum of a store's decimals is rounded: it would be an error.
 EXACT = Context(prec=100_000, traps=[Inexact, InvalidOperation])
@@ -94,7 +96,8 @@ def _require_ledger(base: Table, there: dict[str, str], cql_types: dict[str, str
         )
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, which is only a habit: some ten are made of each page, and frozen ones take three times as long.
+@dataclass(slots=True)
 class Entries:
     """Some entries, one partition after another, in the order in which they come.
 
@@ -118,14 +121,14 @@ class Entries:
 
     def take(self, places: Numbers | slice) -> Entries:
         """Some of them, in that order."""
-        return replace(
-            self,
+        return Entries(
             account=self.account[places],
             asset=self.asset[places],
             order=self.order[places],
             money={role: cells[places] for role, cells in self.money.items()},
             other={role: cells[places] for role, cells in self.other.items()},
             missing={role: flags[places] for role, flags in self.missing.items()},
+            pages=self.pages,
             page=self.page[places],
             row=self.row[places],
         )
@@ -146,10 +149,22 @@ class Entries:
             row=join([earlier.row, self.row]),
         )
 
+    def only(self, money: Sequence[str], other: Sequence[str]) -> Entries:
+        """The same with these columns alone, of those that it has."""
+        kept = (*money, *other)
+        return replace(
+            self,
+            money={role: cells for role, cells in self.money.items() if role in kept},
+            other={role: cells for role, cells in self.other.items() if role in kept},
+            missing={role: flags for role, flags in self.missing.items() if role in kept},
+        )
+
     def trimmed(self) -> Entries:
-        """The same, holding on to those pages alone that it has entries of."""
-        used, page = np.unique(self.page, return_inverse=True)
-        return replace(self, pages=tuple(self.pages[each] for each in used), page=page.astype(np.int64))
+        """The same, holding on to no page before its first entry's or after its last one's."""
+        if not len(self):
+            return replace(self, pages=())
+        first, last = int(self.page[0]), int(self.page[-1])
+        return replace(self, pages=self.pages[first : last + 1], page=self.page - first)
 
     def raw(self, place: int, column: int) -> bytes | None:
         """The bytes of a cell as the server sent them."""
@@ -210,15 +225,25 @@ class WholePartitions:
 
     def feed(self, some: Entries, new: Entries) -> Entries:
         """`some` are those that matter of `new`, at least one, the last of which tells what may go on."""
-        entries = some.after(self.open) if self.open is not None else some
+        entries = some.after(self.open) if self.open is not None and len(self.open) else some
         still = (entries.account == new.account[-1]) & (entries.asset == new.asset[-1])
-        self.open = entries.take(np.flatnonzero(still)).trimmed()
-        return entries.take(np.flatnonzero(~still))
+        # A partition's entries come one after the other, so those of the last one are at the end.
+        ended = len(entries) - int(np.count_nonzero(still))
+        self.open = entries.take(slice(ended, None)).trimmed()
+        return entries.take(slice(0, ended))
 
     def finish(self) -> Entries | None:
         """Those of the last partition, if there is any."""
         last, self.open = self.open, None
         return last
+
+
+def is_one_of(column: Numbers, codes: Numbers) -> Flags:
+    """Which cells are one of a few codes."""
+    found = np.zeros(len(column), bool)
+    for code in codes.tolist():
+        found |= column == code
+    return found
 
 
 def plain(value: Any) -> Any:

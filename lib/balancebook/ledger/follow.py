@@ -14,14 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from balancebook.ledger.breaks import Break, Breaks, Problem, identity_of, noted
-from balancebook.ledger.entries import EXACT, Entries, EntryReader, Flags, Money, Numbers, plain
+from balancebook.ledger.entries import EXACT, SUMS, Entries, EntryReader, Flags, Money, Numbers, plain
+from balancebook.ledger.kinds import Kinds
 from balancebook.ledger.orders import Orders
-from balancebook.ledger.rules import MOVEMENTS
+from balancebook.ledger.sums import Sums
 from balancebook.sketch.columns import hash_of, is_number
 
 FIRST = (0, 1)
 """An account's entries are numbered from 0 or from 1."""
-_SUMS = (("available", "delta_available"), ("held", "delta_held"))
 
 
 class Follower:
@@ -36,9 +36,10 @@ class Follower:
         self.entries = self.partitions = 0
         self._carry: Entries | None = None
         self.kinds = {_code(text, self._roles): kind for text, kind in kinds.items()}
-        self._orders = (
-            Orders(self.kinds, self._noted) if self._roles.has("type", "reference", "held") else None
-        )
+        self._kinds = Kinds(self.kinds, held=self._roles.has("delta_held"))
+        self.sums = Sums(reader, self._kinds)
+        ordered = self._roles.has("type", "reference", "delta_available", "delta_held")
+        self._orders = Orders(self.kinds, self._noted) if ordered else None
 
     def feed(self, new: Entries) -> None:
         """The next entries."""
@@ -47,68 +48,70 @@ class Follower:
         self.entries += len(new)
         self._each(new)
         entries = new.after(self._carry) if self._carry is not None else new
-        same = (entries.account[:-1] == entries.account[1:]) & (entries.asset[:-1] == entries.asset[1:])
-        here, others = np.flatnonzero(same), np.flatnonzero(~same)
-        last = len(entries) - 1
+        earlier, later = entries.take(slice(0, -1)), entries.take(slice(1, None))
+        same = (earlier.account == later.account) & (earlier.asset == later.asset)
         if self._roles.descending:
-            later, earlier, firsts = here, here + 1, others
+            self._steps(earlier, later, same)
+            self._stand(new, ~same if self._carry is not None else np.concatenate([[True], ~same]))
         else:
-            later, earlier, firsts = here + 1, here, others + 1
             if self._carry is None:
-                firsts = np.concatenate([[0], firsts])
-        self._pairs(entries, later, earlier)
-        self._beginnings(entries.take(firsts))
-        self.partitions += len(others) + (self._carry is None)
+                self._begins(new.take(slice(0, 1)))
+            self._steps(later, earlier, same)
+            self._stand(earlier, ~same)
+        self.partitions += int(np.count_nonzero(~same)) + (self._carry is None)
         if self._orders:
             self._orders.feed(new)
-        self._carry = entries.take(slice(last, last + 1)).trimmed()
+        self._carry = entries.take(slice(len(entries) - 1, None)).trimmed()
 
     def finish(self) -> None:
         """There are no more entries: the last partition ends."""
-        if self._carry is not None and self._roles.descending:
-            self._beginnings(self._carry)
+        if self._carry is not None:
+            if self._roles.descending:
+                self._begins(self._carry)
+            else:
+                self.sums.stand(self._carry)
         if self._orders:
             self._orders.finish()
         self._carry = None
 
-    def _pairs(self, entries: Entries, later: Numbers, earlier: Numbers) -> None:
-        now, before = entries.take(later), entries.take(earlier)
-        for balance, delta in _SUMS:
+    def _stand(self, entries: Entries, newest: Flags) -> None:
+        self.sums.stand(entries.take(np.flatnonzero(newest)))
+
+    def _begins(self, first: Entries) -> None:
+        """One entry that is the first of its partition."""
+        self._steps(first, first, np.zeros(1, bool))
+
+    def _steps(self, now: Entries, before: Entries, same: Flags) -> None:
+        """Entries, and what stands before each: the one before it in its partition if it is the same, else nothing,
+        unless its number says that something is gone."""
+        begun = ~same & ((now.order == FIRST[0]) | (now.order == FIRST[1]))
+        step = now.order - before.order
+        ones = np.ones_like(now.order)
+        self._note(Problem.LATE, now, ~same & ~begun, "order", ones, now.order)
+        self._note(Problem.GAP, now, same & (step != 1), "order", before.order + 1, now.order)
+        for balance, delta in SUMS:
             if self._roles.has(balance, delta):
-                self._adds_up(now, before.money[balance], before.missing[balance], balance, delta)
-        missing = now.order - before.order - 1
-        gaps = missing != 0
-        self._note(
-            Problem.GAP, now, gaps, "order", before.order + 1, now.order, np.abs(missing.astype(float))
-        )
+                self._adds_up(now, before, same, same | begun, balance, delta)
         if self._roles.has("time"):
             moments, former = now.other["time"], before.other["time"]
-            known = ~(now.missing["time"] | before.missing["time"])
+            known = same & ~(now.missing["time"] | before.missing["time"])
             self._note(Problem.TIME, now, known & (moments < former), "time", former, moments)
 
-    def _beginnings(self, firsts: Entries) -> None:
-        """The first entries of partitions: nothing was before them, unless their number says that something is gone."""
-        begun = np.isin(firsts.order, FIRST)
-        late = firsts.order.astype(float)
-        self._note(Problem.LATE, firsts, ~begun, "order", np.ones_like(firsts.order), firsts.order, late)
-        really = firsts.take(np.flatnonzero(begun))
-        for balance, delta in _SUMS:
-            if self._roles.has(balance, delta):
-                nothing = np.zeros_like(really.money[balance])
-                self._adds_up(really, nothing, np.zeros(len(really), bool), balance, delta)
-
-    def _adds_up(self, now: Entries, before: Money, unknown: Flags, balance: str, delta: str) -> None:
-        found, moved = now.money[balance], now.money[delta]
+    def _adds_up(
+        self, now: Entries, before: Entries, same: Flags, asked: Flags, balance: str, delta: str
+    ) -> None:
+        stood, found, moved = before.money[balance], now.money[balance], now.money[delta]
+        stood = np.where(same, stood, np.zeros_like(stood))
         null = now.missing[balance] | now.missing[delta]
-        self._note(Problem.MISSING, now, null, balance, before, found)
+        self._note(Problem.MISSING, now, asked & null, balance, stood, found)
         with localcontext(EXACT), np.errstate(over="ignore"):
-            expected = before + moved
-            over = _overflows(before, moved, expected)
+            expected = stood + moved
+            over = _overflows(stood, moved, expected)
             wrong = np.asarray(expected != found, bool)
-        known = ~(null | unknown)
+        known = asked & ~null & ~(same & before.missing[balance])
         self._note(Problem.SUM, now, known & wrong & ~over, balance, expected, found)
         if over.any():
-            exact = before.astype(object) + moved.astype(object)
+            exact = stood.astype(object) + moved.astype(object)
             self._note(Problem.OVERFLOW, now, known & over, balance, exact, found)
 
     def _each(self, entries: Entries) -> None:
@@ -118,42 +121,26 @@ class Follower:
                 found = entries.money[balance]
                 negative = np.asarray(found < 0, bool) & ~entries.missing[balance]
                 self._note(Problem.NEGATIVE, entries, negative, balance, np.zeros_like(found), found)
-        if self._roles.has("type"):
-            self._movements(entries)
+        places = self._kinds.places(entries.other["type"]) if self._roles.has("type") else None
+        if places is not None:
+            self._movements(entries, places)
+        self.sums.moved(entries, places)
 
-    def _movements(self, entries: Entries) -> None:
-        types, unknown = entries.other["type"], np.ones(len(entries), bool)
-        signs = {
-            role: np.sign(entries.money[role]).astype(np.int64)
-            for role in ("delta_available", "delta_held")
-            if self._roles.has(role)
-        }
-        wrong = np.zeros(len(entries), bool)
-        for code, kind in self.kinds.items():
-            of_kind = types == code
-            unknown &= ~of_kind
-            wrong |= of_kind & self._moves_otherwise(entries, kind, signs)
-        unknown &= ~entries.missing["type"]
-        self._note(Problem.TYPE, entries, unknown, "type", None, types)
-        self._note(Problem.SIGNS, entries, wrong, "delta_available", None, entries.money["delta_available"])
-
-    def _moves_otherwise(self, entries: Entries, kind: str, signs: Mapping[str, Numbers]) -> Flags:
-        movement, there = MOVEMENTS[kind], self._roles.has("delta_available")
-        if not there:
-            return np.zeros(len(entries), bool)
-        known = ~entries.missing["delta_available"]
-        if "delta_held" not in signs:
-            # Without held balances a reserve is not told from what is free.
-            wanted = {"deposit": 1, "withdraw": -1, "trade_debit": -1, "trade_credit": 1}.get(kind)
-            return known & (signs["delta_available"] != wanted) if wanted else np.zeros(len(entries), bool)
-        known &= ~entries.missing["delta_held"]
-        wrong = (signs["delta_available"] != movement.available) | (signs["delta_held"] != movement.held)
-        if movement.keeps_sum:
+    def _movements(self, entries: Entries, places: Numbers) -> None:
+        kinds = self._kinds
+        unknown = (places == kinds.unknown) & ~entries.missing["type"]
+        self._note(Problem.TYPE, entries, unknown, "type", None, entries.other["type"])
+        if not self._roles.has("delta_available"):
+            return
+        available, known = entries.money["delta_available"], ~entries.missing["delta_available"]
+        wrong = kinds.otherwise("delta_available", places, available)
+        if self._roles.has("delta_held"):
+            held = entries.money["delta_held"]
+            known &= ~entries.missing["delta_held"]
+            wrong |= kinds.otherwise("delta_held", places, held)
             with localcontext(EXACT), np.errstate(over="ignore"):
-                total = entries.money["delta_available"] + entries.money["delta_held"]
-            wrong |= np.asarray(total != 0, bool)
-        told: Flags = known & wrong
-        return told
+                wrong |= kinds.keeps_sum(places) & np.asarray(available + held != 0, bool)
+        self._note(Problem.SIGNS, entries, known & wrong, "delta_available", None, available)
 
     def _note(
         self,
@@ -163,14 +150,14 @@ class Follower:
         what: str,
         expected: Money | None,
         found: Money,
-        sizes: npt.NDArray[np.float64] | None = None,
     ) -> None:
-        places = np.flatnonzero(which)
-        if not len(places):
+        if not which.any():
             return
+        places = np.flatnonzero(which)
         wanted = expected[places] if expected is not None else None
-        size = sizes[places] if sizes is not None else _distance(wanted, found[places])
-        self._noted(problem, entries.take(places), what, wanted, found[places], size)
+        self._noted(
+            problem, entries.take(places), what, wanted, found[places], _distance(wanted, found[places])
+        )
 
     def _noted(
         self,

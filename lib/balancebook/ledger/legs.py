@@ -18,14 +18,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, localcontext
 
 import numpy as np
 import numpy.typing as npt
 
 from balancebook.assets import format_amount
 from balancebook.ledger.breaks import identity_of
-from balancebook.ledger.entries import Entries, Flags, Money, Numbers, WholePartitions
+from balancebook.ledger.entries import EXACT, Entries, Flags, Money, Numbers, WholePartitions, is_one_of
 from balancebook.ledger.rules import CREDIT, DEBIT
 from balancebook.sketch.layout import RowLayout
 from balancebook.sketch.sketch import Sketch
@@ -33,6 +33,8 @@ from balancebook.sketch.sketch import Sketch
 COLUMNS = ("trade", "account", "asset", "available", "held", "nth")
 LAYOUT = RowLayout((8,) * len(COLUMNS), len(COLUMNS), (0,), (0,))
 _START = 8
+_DEBITS = (0, 2)
+_MONEY, _OTHERS = ("delta_available", "delta_held"), ("type", "reference", "time")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ class EntryLegs:
 
     def feed(self, new: Entries) -> tuple[Legs, Entries]:
         """The legs of the partitions that have ended with these entries, at least one, and the entries they are of."""
-        some = new.take(np.flatnonzero(np.isin(new.other["type"], self._codes)))
+        some = new.only(_MONEY, _OTHERS).take(np.flatnonzero(is_one_of(new.other["type"], self._codes)))
         return self._legs(self._partitions.feed(some, new))
 
     def finish(self) -> tuple[Legs, Entries] | None:
@@ -97,10 +99,12 @@ def _nth(columns: list[Numbers]) -> Numbers:
     if len(nth) < 2:
         return nth
     keys = identity_of(*columns)
-    order = np.argsort(keys, kind="stable")
-    ordered = keys[order]
+    ordered = np.sort(keys)
     new = np.ones(len(ordered), bool)
     new[1:] = ordered[1:] != ordered[:-1]
+    if new.all():
+        return nth
+    order = np.argsort(keys, kind="stable")
     starts = np.flatnonzero(new)
     nth[order] = np.arange(len(ordered)) - np.repeat(starts, np.diff([*starts, len(ordered)]))
     return nth
@@ -125,31 +129,32 @@ class Trades:
 def legs_of_trades(trades: Trades, *, held: bool, by_text: bool) -> Legs:
     """The four legs of each. held: whether the ledger has held amounts; by_text: see as_code."""
     count = len(trades)
-    nothing = np.zeros(count, np.int64)
-    none = as_code(nothing, by_text=by_text)
+    codes = np.zeros((4 * count, len(COLUMNS)), np.int64)
+    none = as_code(np.zeros(count, np.int64), by_text=by_text)
+    sides = (
+        (trades.buyer, trades.quote, _less(trades.amount)),
+        (trades.buyer, trades.base, trades.quantity),
+        (trades.seller, trades.base, _less(trades.quantity)),
+        (trades.seller, trades.quote, trades.amount),
+    )
+    for number, (account, asset, amount) in enumerate(sides):
+        rows, moved = codes[number * count : (number + 1) * count], as_code(amount, by_text=by_text)
+        rows[:, 0], rows[:, 1], rows[:, 2] = trades.trade, account, asset
+        if held:
+            debit = number in _DEBITS
+            rows[:, 3], rows[:, 4] = (none, moved) if debit else (moved, none)
+        else:
+            rows[:, 3] = moved
+    # Only a user who trades with himself can have equal legs of a trade.
+    if (trades.buyer == trades.seller).any():
+        codes[:, -1] = _nth([codes[:, column] for column in range(len(COLUMNS) - 1)])
+    return Legs(codes, np.tile(np.arange(count), len(sides)))
 
-    def leg(account: Numbers, asset: Numbers, available: Numbers, of_held: Numbers) -> Numbers:
-        rows: Numbers = np.column_stack([trades.trade, account, asset, available, of_held, nothing])
-        return rows
 
-    def debit(account: Numbers, asset: Numbers, amount: Money) -> Numbers:
-        gone = as_code(-amount, by_text=by_text)
-        return leg(account, asset, none, gone) if held else leg(account, asset, gone, nothing)
-
-    def credit(account: Numbers, asset: Numbers, amount: Money) -> Numbers:
-        return leg(account, asset, as_code(amount, by_text=by_text), none if held else nothing)
-
-    every = [
-        debit(trades.buyer, trades.quote, trades.amount),
-        credit(trades.buyer, trades.base, trades.quantity),
-        debit(trades.seller, trades.base, trades.quantity),
-        credit(trades.seller, trades.quote, trades.amount),
-    ]
-    codes = np.concatenate(every)
-    place = np.tile(np.arange(count), len(every))
-    # A user who trades with himself has equal legs if both assets are one.
-    codes[:, -1] = _nth([codes[:, column] for column in range(len(COLUMNS) - 1)])
-    return Legs(codes, place)
+def _less(amount: Money) -> Money:
+    with localcontext(EXACT):
+        less: Money = -amount
+    return less
 
 
 def as_code(amount: Money, *, by_text: bool) -> Numbers:

@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from balancebook.ledger.breaks import Problem
-from balancebook.ledger.entries import Entries, Flags, Money, Numbers, WholePartitions
+from balancebook.ledger.breaks import Problem, identity_of
+from balancebook.ledger.entries import Entries, Flags, Money, Numbers, WholePartitions, is_one_of
 from balancebook.ledger.rules import LOCK, REFUND, UNLOCK
 
 # Of one partition so many are held; beyond it, those locks that were given back are forgotten, and another unlock of
 # them is named as one of nothing.
 _MOST_HELD = 200_000
+_MONEY, _OTHERS = ("delta_available", "delta_held"), ("type", "reference", "time")
 
 Noted = Callable[[Problem, Entries, str, "Money | None", Money, npt.NDArray[np.float64]], None]
 
@@ -32,12 +33,12 @@ class Orders:
 
     def feed(self, new: Entries) -> None:
         """The next entries, at least one."""
-        ours = np.isin(new.other["type"], self._ours) & ~new.missing["reference"]
-        some = new.take(np.flatnonzero(ours))
+        ours = is_one_of(new.other["type"], self._ours) & ~new.missing["reference"]
+        some = new.only(_MONEY, _OTHERS).take(np.flatnonzero(ours))
         self._judge(self._partitions.feed(some, new))
         held = self._partitions.open
         if held is not None and len(held) > _MOST_HELD:
-            self._partitions.open = held.take(self._unsettled(held)).trimmed()
+            self._partitions.open = held.take(_unsettled(held)).trimmed()
 
     def finish(self) -> None:
         """The last partition ends."""
@@ -48,54 +49,47 @@ class Orders:
     def _judge(self, entries: Entries) -> None:
         if not len(entries):
             return
-        rows = entries.take(_by_reference(entries))
-        locks = np.isin(rows.other["type"], self._lock)
+        places, group = _by_reference(entries)
+        types = entries.other["type"][places]
+        locks = is_one_of(types, self._lock)
         back = ~locks
-        group = _groups(rows)
-        locks_before, back_before = _before(locks, group), _before(back, group)
+        locks_before = _before(locks, group)
         nothing = back & (locks_before == 0)
-        twice = back & ~nothing & (back_before >= locks_before)
-        held, given = rows.money["delta_held"], rows.money["delta_available"]
-        reserved = held[_last_lock(locks)]
-        whole = np.isin(rows.other["type"], self._unlock)
-        unlike = np.where(whole, np.asarray(given != reserved, bool), np.asarray(given > reserved, bool))
-        self._note(Problem.NO_LOCK, rows, nothing, None, given)
-        self._note(Problem.TWICE, rows, twice, np.zeros_like(given), given)
-        self._note(Problem.TOO_MUCH, rows, back & ~nothing & ~twice & unlike, reserved, given)
+        twice = back & ~nothing & (_before(back, group) >= locks_before)
+        given = entries.money["delta_available"][places]
+        reserved = entries.money["delta_held"][places][_last_lock(locks)]
+        whole = is_one_of(types, self._unlock)
+        unlike = np.asarray(given > reserved, bool) | (whole & np.asarray(given != reserved, bool))
 
-    def _note(
-        self, problem: Problem, rows: Entries, which: Flags, expected: Money | None, found: Money
-    ) -> None:
-        places = np.flatnonzero(which)
-        if not len(places):
-            return
-        given = found[places]
-        sizes = np.abs(given.astype(float))
-        wanted = expected[places] if expected is not None else None
-        self._noted(problem, rows.take(places), "delta_available", wanted, given, sizes)
+        def note(problem: Problem, which: Flags, expected: Money | None) -> None:
+            if which.any():
+                rows, found = entries.take(places[which]), given[which]
+                wanted = expected[which] if expected is not None else None
+                sizes = np.abs(found.astype(float))
+                self._noted(problem, rows, "delta_available", wanted, found, sizes)
 
-    def _unsettled(self, entries: Entries) -> Numbers:
-        """Those of references that do not have one lock and one giving back."""
-        places = _by_reference(entries)
-        group = _groups(entries.take(places))
-        sizes = np.bincount(group)
-        kept: Numbers = places[sizes[group] != 2]
-        return kept
+        note(Problem.NO_LOCK, nothing, None)
+        note(Problem.TWICE, twice, np.zeros_like(given))
+        note(Problem.TOO_MUCH, back & ~nothing & ~twice & unlike, reserved)
 
 
-def _by_reference(entries: Entries) -> Numbers:
-    """The places in the order of partition, reference and order."""
-    places: Numbers = np.lexsort((entries.order, entries.other["reference"], entries.asset, entries.account))
-    return places
+def _unsettled(entries: Entries) -> Numbers:
+    """The places of those of references that do not have one lock and one giving back."""
+    places, group = _by_reference(entries)
+    # In their own order again, as entries of a partition come.
+    kept: Numbers = np.sort(places[np.bincount(group)[group] != 2])
+    return kept
 
 
-def _groups(rows: Entries) -> Numbers:
-    """The number of each row's reference, rows being sorted by it."""
-    new = np.zeros(len(rows), bool)
-    for column in (rows.account, rows.asset, rows.other["reference"]):
-        new[1:] |= column[1:] != column[:-1]
+def _by_reference(entries: Entries) -> tuple[Numbers, Numbers]:
+    """The places by account, asset and reference, and in each the order; and the number of each one's reference."""
+    keys = identity_of(entries.account, entries.asset, entries.other["reference"])
+    places: Numbers = np.lexsort((entries.order, keys))
+    ordered = keys[places]
+    new = np.zeros(len(places), bool)
+    new[1:] = ordered[1:] != ordered[:-1]
     group: Numbers = np.cumsum(new)
-    return group
+    return places, group
 
 
 def _before(flags: Flags, group: Numbers) -> Numbers:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,6 +15,7 @@ from balancebook.ledger.entries import Entries, EntryReader, plain
 from balancebook.ledger.follow import Follower
 from balancebook.ledger.legs import LAYOUT, EntryLegs, Legs, among, leg_identities
 from balancebook.ledger.source import Source, TradeTable
+from balancebook.ledger.sums import AssetSums, add_sums
 from balancebook.ledger.trades import TradeReader
 from balancebook.sketch.sketch import Sketch
 from balancebook.store.pace import Pace
@@ -34,6 +37,7 @@ class Piece:
     breaks: Breaks
     entries: int
     partitions: int
+    sums: dict[int, AssetSums]
     legs: Sketch | None
     named: list[Break] = field(default_factory=list)
     kept: list[tuple[Legs, Entries]] = field(default_factory=list)
@@ -52,7 +56,10 @@ class Unmatched:
 
 @dataclass
 class Reading:
-    """What one reading has shown. reasons: why it is not complete, if so. legs: the trades' less the entries'."""
+    """What one reading has shown. reasons: why it is not complete, if so. legs: the trades' less the entries'.
+
+    sums: of what was read, by what stands for the asset. broken: the token ranges with breaks, and what they came to.
+    """
 
     breaks: Breaks = field(default_factory=Breaks)
     entries: int = 0
@@ -61,6 +68,8 @@ class Reading:
     legs: Sketch | None = None
     named: list[Break] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
+    sums: dict[int, AssetSums] = field(default_factory=dict)
+    broken: list[tuple[RangeTask, Piece]] = field(default_factory=list)
 
     def add(self, piece: Piece) -> None:
         """Add what a piece has shown."""
@@ -68,8 +77,19 @@ class Reading:
         self.entries += piece.entries
         self.partitions += piece.partitions
         self.named += piece.named
+        add_sums(self.sums, piece.sums)
         if self.legs and piece.legs:
             self.legs.subtract(piece.legs)
+
+    def without_broken(self) -> Reading:
+        """What the ranges without breaks have shown."""
+        rest = Reading(entries=self.entries, partitions=self.partitions, trades=self.trades)
+        add_sums(rest.sums, self.sums)
+        for _, piece in self.broken:
+            rest.entries -= piece.entries
+            rest.partitions -= piece.partitions
+            add_sums(rest.sums, piece.sums, -1)
+        return rest
 
 
 @dataclass(frozen=True)
@@ -84,10 +104,32 @@ class Manner:
     wanted: Hashes = field(default_factory=lambda: _NOTHING)
     keep: bool = False
     pace: Pace | None = None
+    progress: Callable[[Table, ScanReport], None] | None = None
 
     def sketch(self) -> Sketch:
         """An empty one for legs."""
         return Sketch(LAYOUT, cells=self.cells, seed=self.seed)
+
+
+class Spare:
+    """Sketches by turns: to make one for each range would cost more than what is folded into it."""
+
+    def __init__(self, manner: Manner) -> None:
+        self._manner = manner
+        self._free: SimpleQueue[Sketch] = SimpleQueue()
+
+    def take(self) -> Sketch:
+        """An empty one. From any thread."""
+        try:
+            return self._free.get_nowait()
+        except Empty:
+            return self._manner.sketch()
+
+    def give_back(self, sketch: Sketch | None) -> None:
+        """One that is not needed any more."""
+        if sketch:
+            sketch.clear()
+            self._free.put(sketch)
 
 
 def read_all(source: Source, manner: Manner) -> Reading:
@@ -96,26 +138,44 @@ def read_all(source: Source, manner: Manner) -> Reading:
     Raises StoreError for what no retry mends.
     """
     reading = Reading(legs=manner.sketch() if source.trades else None)
-    pieces = scan_entries(source, manner)
-    for part in pieces:
-        if part.whole:
-            reading.add(part.gathered)
-    reading.reasons += why_incomplete(source.base, pieces.report, manner)
+    _read_entries(source, manner, reading)
     if source.trades and not reading.reasons:
         _read_trades(source, source.trades, manner, reading)
     return reading
 
 
-def follow(source: Source, pages: Iterator[RawPage], manner: Manner) -> Piece:
-    """Follow the entries of whole partitions. Raises StoreError."""
+def read_broken(source: Source, manner: Manner, first: Reading) -> Reading:
+    """Read those token ranges again in which there were breaks, and take the rest from the first reading."""
+    reading = first.without_broken()
+    _read_entries(source, manner, reading, [task for task, _ in first.broken])
+    return reading
+
+
+def _read_entries(source: Source, manner: Manner, reading: Reading, tasks: Sequence[RangeTask] = ()) -> None:
+    spare = Spare(manner) if reading.legs else None
+    pieces = scan_entries(source, manner, tasks, spare)
+    for part in pieces:
+        piece = part.gathered
+        if part.whole:
+            reading.add(piece)
+        if spare:
+            spare.give_back(piece.legs)
+        if part.whole and piece.breaks.count:
+            reading.broken.append((part.task, replace(piece, legs=None)))
+    reading.reasons += why_incomplete(source.base, pieces.report, manner)
+
+
+def follow(source: Source, pages: Iterator[RawPage], manner: Manner, sketch: Sketch | None = None) -> Piece:
+    """Follow the entries of whole partitions; their legs are folded into the sketch. Raises StoreError."""
     reader = EntryReader(source.roles, source.types)
     follower = Follower(reader, source.kinds)
     legs = _entry_legs(source, follower)
-    piece = Piece(follower.breaks, 0, 0, manner.sketch() if legs else None)
+    piece = Piece(follower.breaks, 0, 0, follower.sums.by_code, sketch)
 
     def folded(some: tuple[Legs, Entries] | None) -> None:
-        if some and piece.legs:
-            some[0].fold(piece.legs)
+        if some:
+            if piece.legs:
+                some[0].fold(piece.legs)
             piece.kept += [some] if manner.keep and len(some[0]) else []
             piece.named += _named(reader, *some, manner.wanted)
 
@@ -163,10 +223,10 @@ def _spare(reader: EntryReader, entries: Entries, row: int, identity: int) -> Br
 
 
 def _read_trades(source: Source, table: TradeTable, manner: Manner, reading: Reading) -> None:
-    trades = TradeReader(source, table)
+    trades, spare = TradeReader(source, table), Spare(manner)
 
     def gathered(pages: Iterator[RawPage]) -> tuple[int, Sketch, list[Break]]:
-        sketch, count, named = manner.sketch(), 0, list[Break]()
+        sketch, count, named = spare.take(), 0, list[Break]()
         for page in pages:
             columns, legs = trades.read(page)
             legs.fold(sketch)
@@ -181,14 +241,20 @@ def _read_trades(source: Source, table: TradeTable, manner: Manner, reading: Rea
         reading.named += named
         if reading.legs:
             reading.legs.merge(sketch)
+        spare.give_back(sketch)
     reading.reasons += why_incomplete(table.table, parts.report, manner)
 
 
-def scan_entries(source: Source, manner: Manner, tasks: Sequence[RangeTask] = ()) -> RangeScan[Piece]:
-    """A scan of the ledger, by default all of it; each part is what a range's whole partitions come to."""
-    return _scan(
-        source, source.base, source.roles.columns, manner, lambda pages: follow(source, pages, manner), tasks
-    )
+def scan_entries(
+    source: Source, manner: Manner, tasks: Sequence[RangeTask] = (), spare: Spare | None = None
+) -> RangeScan[Piece]:
+    """A scan of the ledger, by default all of it; each part is what a range's whole partitions come to. spare: where
+    the sketches of their legs come from; without it there are none."""
+
+    def gathered(pages: Iterator[RawPage]) -> Piece:
+        return follow(source, pages, manner, spare.take() if spare else None)
+
+    return _scan(source, source.base, source.roles.columns, manner, gathered, tasks)
 
 
 def _scan(
@@ -206,6 +272,7 @@ def _scan(
         lambda _table, pages: gathered(pages),
         tasks or tasks_by_turns(manner.ranges, 1),
         budget_rows=manner.budget_rows,
+        progress=partial(manner.progress, table) if manner.progress else None,
         pace=manner.pace,
     )
 

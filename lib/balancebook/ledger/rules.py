@@ -41,3 +41,4 @@ MOVEMENTS: dict[str, Movement] = {
 }
 LOCK, UNLOCK, REFUND = "lock", "unlock", "refund"
 DEBIT, CREDIT = "trade_debit", "trade_credit"
+DEPOSIT, WITHDRAW = "deposit", "withdraw"

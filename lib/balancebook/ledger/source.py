@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from balancebook.errors import BalancebookError
-from balancebook.ledger.entries import Roles, roles_of
+from balancebook.ledger.entries import SUMS, Roles, roles_of
 from balancebook.profile import Profile, TradesSchema
 from balancebook.sketch.columns import is_number
 from balancebook.store.errors import StoreError
@@ -45,6 +45,13 @@ class Source:
     trades: TradeTable | None
     no_trades: str
     by_text: bool
+
+    @property
+    def no_sums(self) -> str:
+        """Why nothing can be summed by asset, if so."""
+        if any(self.roles.has(*pair) for pair in SUMS):
+            return ""
+        return "the ledger has no column of a balance and of what moves it"
 
 
 def open_source(reader: Reader, base_name: str, profile: Profile) -> Source:

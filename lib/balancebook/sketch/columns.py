@@ -75,8 +75,9 @@ def _columns(
     body: Page, at: int, rows: int, widths: Places
 ) -> tuple[int, Places, npt.NDArray[np.bool_], Places, Places]:
     count = widths.shape[0]
-    values = np.zeros((rows, count), np.int64)
-    there = np.zeros((rows, count), np.bool_)
+    # By column, since that is how they are used: each lies in one piece.
+    values = np.zeros((count, rows), np.int64).T
+    there = np.zeros((count, rows), np.bool_).T
     starts, ends = np.empty((rows, count), np.int64), np.empty((rows, count), np.int64)
     for row in range(rows):
         code, end, _ = next_row(body, at, widths, 0, starts[row], ends[row])

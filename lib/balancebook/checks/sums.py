@@ -1,0 +1,50 @@
+"""What the audited entries come to by asset, as a table for people. It decides nothing: L007 does."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pandas as pd
+
+from balancebook.assets import label, to_units
+from balancebook.checks.audited import Scope, audited
+from balancebook.checks.context import Context
+from balancebook.ledger.audit import AuditReport
+from balancebook.ledger.breaks import Problem
+from balancebook.ledger.sums import IN, NEWEST, OTHER, OUT, TRADED, AssetSums
+
+_MOVED = {"deposits": IN, "withdrawals": OUT, "trades": TRADED, "other entries": OTHER}
+
+
+def asset_sums(
+    ctx: Context, *, user_id: int | str | None = None, sample: int | None = None, assets_from: str = "scan"
+) -> pd.DataFrame:
+    """One row an asset of the audited entries: asset (its label), deposits, withdrawals, trades, other entries, all
+    entries, newest balances, conserves.
+
+    Amounts are exact Decimals, available and held together, in whole units; of an asset that the registry does not
+    know, and where the ledger holds decimals, as they are stored. Withdrawals are negative; "all entries" is the sum of
+    the four before it. conserves: "yes" or "NO"; "—" of a part, where it need not, and where not all was read.
+    Raises StoreError, BalancebookError.
+    """
+    report = audited(ctx, Scope(user_id, sample, assets_from))
+    rows = sorted((_row(ctx, sums, report) for sums in report.sums), key=lambda row: str(row[0]))
+    return pd.DataFrame(
+        rows, columns=["asset", *_MOVED, "all entries", "newest balances", "conserves"], dtype=object
+    )
+
+
+def _row(ctx: Context, sums: AssetSums, report: AuditReport) -> tuple[Any, ...]:
+    amounts = [*(sums.moved[place] for place in _MOVED.values()), sums.deltas, sums.moved[NEWEST]]
+    shown = [
+        each if isinstance(each, Decimal) else to_units(each, sums.asset, ctx.registry) for each in amounts
+    ]
+    return label(sums.asset, ctx.registry), *shown, _conserves(sums, report)
+
+
+def _conserves(sums: AssetSums, report: AuditReport) -> str:
+    if report.of_part or report.reasons or report.no_sums:
+        return "—"
+    broken = (each.key[1] for each in report.breaks.of[Problem.UNEQUAL].worst)
+    return "NO" if sums.asset in broken else "yes"

@@ -1,0 +1,171 @@
+"""Sums by asset: what came in and went out, what trades moved, and what the newest balances come to. Exact."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import localcontext
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from balancebook.ledger.breaks import Break, Breaks, Problem, identity_of
+from balancebook.ledger.entries import EXACT, SUMS, Entries, EntryReader, Money, Numbers
+from balancebook.ledger.kinds import Kinds
+from balancebook.ledger.rules import CREDIT, DEBIT, DEPOSIT, WITHDRAW
+from balancebook.sketch.compiler import kernel
+
+IN, OUT, TRADED, OTHER, NEWEST = range(5)
+_WHAT = {DEPOSIT: IN, WITHDRAW: OUT, DEBIT: TRADED, CREDIT: TRADED}
+_LOW = 0xFFFFFFFF
+
+
+@dataclass
+class AssetSums:
+    """What the entries of one asset come to, available and held together, in the store's unit: int, or Decimal.
+
+    moved: by IN (deposits), OUT (withdrawals, negative), TRADED, OTHER (locks, unlocks, refunds, unknown types) and
+    NEWEST (the newest balances of all accounts).
+    """
+
+    asset: Any
+    moved: list[Any] = field(default_factory=lambda: [0] * 5)
+
+    @property
+    def outside(self) -> Any:
+        """What came from outside: deposits less withdrawals."""
+        return exact_sum(self.moved[IN], self.moved[OUT])
+
+    @property
+    def deltas(self) -> Any:
+        """The sum of all that entries moved."""
+        return exact_sum(*self.moved[:NEWEST])
+
+    def add(self, other: AssetSums, sign: int = 1) -> None:
+        """Add those of another part of the ledger, or take them away."""
+        self.moved = [
+            exact_sum(mine, theirs if sign > 0 else exact_negative(theirs))
+            for mine, theirs in zip(self.moved, other.moved, strict=True)
+        ]
+
+
+class Sums:
+    """Sums entries by asset. by_code: what they come to so far, by what stands for the asset in the column.
+
+    pairs: the balances, and what moves them, that are summed: those that the ledger has both columns of.
+    """
+
+    def __init__(self, reader: EntryReader, kinds: Kinds) -> None:
+        self._reader = reader
+        self._what = kinds.table(_WHAT, OTHER)
+        self.pairs = tuple(pair for pair in SUMS if reader.roles.has(*pair))
+        self.by_code: dict[int, AssetSums] = {}
+
+    def moved(self, entries: Entries, places: Numbers | None) -> None:
+        """Add what they move. places: of their kinds, if they have types."""
+        what = np.full(len(entries), OTHER, np.int64) if places is None else self._what[places]
+        for _, delta in self.pairs:
+            self._add(entries, what, entries.money[delta])
+
+    def stand(self, entries: Entries) -> None:
+        """Add their balances: they are the newest of their accounts."""
+        what = np.full(len(entries), NEWEST, np.int64)
+        for balance, _ in self.pairs:
+            self._add(entries, what, entries.money[balance])
+
+    def _add(self, entries: Entries, what: Numbers, amounts: Money) -> None:
+        if amounts.dtype == object:
+            with localcontext(EXACT):
+                for row, (code, place, amount) in enumerate(
+                    zip(entries.asset.tolist(), what.tolist(), amounts, strict=True)
+                ):
+                    self._of(code, entries, row).moved[place] += amount
+            return
+        first, high, low = _totals(*map(np.ascontiguousarray, (entries.asset, what, amounts)))
+        for row, highs, lows in zip(first.tolist(), high.tolist(), low.tolist(), strict=True):
+            sums = self._of(int(entries.asset[row]), entries, row)
+            sums.moved = [
+                mine + (upper << 32) + lower
+                for mine, upper, lower in zip(sums.moved, highs, lows, strict=True)
+            ]
+
+    def _of(self, code: int, entries: Entries, row: int) -> AssetSums:
+        if code not in self.by_code:
+            self.by_code[code] = AssetSums(self._reader.key(entries, row)[1])
+        return self.by_code[code]
+
+
+def add_sums(total: dict[int, AssetSums], more: Mapping[int, AssetSums], sign: int = 1) -> None:
+    """Add the sums of another part of a ledger, or take them away."""
+    for code, sums in more.items():
+        total.setdefault(code, AssetSums(sums.asset)).add(sums, sign)
+
+
+def unequal(sums: Mapping[int, AssetSums], *, by_type: bool) -> Breaks:
+    """The assets of a whole ledger that are not conserved.
+
+    The newest balances of all accounts are what all entries moved; and, if entries have types, trades and what stays
+    within an account move nothing, so that this is what came in less what went out.
+    """
+    breaks = Breaks()
+    for code, each in sums.items():
+        asked = [("newest balances", each.deltas, each.moved[NEWEST])]
+        asked += (
+            [("trades", 0, each.moved[TRADED]), ("other entries", 0, each.moved[OTHER])] if by_type else []
+        )
+        for what, expected, found in asked:
+            if expected != found:
+                apart = exact_sum(found, exact_negative(expected))
+                named = np.array([what, str(apart)], object)
+                identity = identity_of(np.array([code, code]), named)[:1] ^ identity_of(named)[1:]
+                broken = Break(
+                    Problem.UNEQUAL,
+                    (None, each.asset, None),
+                    what,
+                    expected,
+                    found,
+                    None,
+                    abs(float(apart)),
+                    int(identity[0]),
+                )
+                breaks.of[Problem.UNEQUAL].add(identity, [broken])
+    return breaks
+
+
+def exact_sum(*amounts: Any) -> Any:
+    """The sum of ints or Decimals, which is never rounded."""
+    with localcontext(EXACT):
+        return sum(amounts)
+
+
+def exact_negative(amount: Any) -> Any:
+    """The amount with the other sign, not rounded."""
+    with localcontext(EXACT):
+        return -amount
+
+
+@kernel
+def _totals(
+    assets: Numbers, what: Numbers, amounts: Numbers
+) -> tuple[Numbers, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """For each asset the row where it first is, and by `what` the sums of the upper halves of its amounts and of the
+    lower ones: of fewer than 2^31 rows neither overflows."""
+    rows = assets.shape[0]
+    changes = 0
+    for row in range(rows):
+        changes += row == 0 or assets[row] != assets[row - 1]
+    first = np.empty(changes, np.int64)
+    high, low = np.zeros((changes, 5), np.int64), np.zeros((changes, 5), np.int64)
+    count = at = 0
+    for row in range(rows):
+        if row == 0 or assets[row] != assets[row - 1]:
+            at = 0
+            while at < count and assets[first[at]] != assets[row]:
+                at += 1
+            if at == count:
+                first[at] = row
+                count += 1
+        high[at, what[row]] += amounts[row] >> 32
+        low[at, what[row]] += amounts[row] & _LOW
+    return first[:count].copy(), high[:count].copy(), low[:count].copy()
