@@ -25,9 +25,16 @@ Book = Callable[..., None]
 
 
 def run_check(
-    code: str, profile: Profile, *, sleep: Callable[[float], None] | None = None, **params: Any
+    code: str,
+    profile: Profile,
+    *,
+    sleep: Callable[[float], None] | None = None,
+    within: Context | None = None,
+    **params: Any,
 ) -> Result:
-    """The check's result, by a context of its own."""
+    """The check's result, by a context of its own, or `within` one that is open."""
+    if within:
+        return CHECKS[code].run(within, **params)
     ctx = Context(profile, sleep=sleep) if sleep else Context(profile)
     try:
         return CHECKS[code].run(ctx, **params)

@@ -196,7 +196,12 @@ def test_breaks_of_the_ledger_are_named_exactly(run: Run, damaged: str) -> None:
     record, _ = run("ledger_audit", f"keyspace={damaged}")
     found = {result.code: result for result in record.results}
     assert record.exit_code == 10
-    assert {code for code, result in found.items() if result.verdict == "fail"} == {"L001", "L004", "L006"}
+    assert {code for code, result in found.items() if result.verdict == "fail"} == {
+        "L001",
+        "L004",
+        "L006",
+        "L007",
+    }
     assert [_named(sample) for sample in found["L001"].samples] == [
         (
             SEVERAL,
@@ -209,6 +214,9 @@ def test_breaks_of_the_ledger_are_named_exactly(run: Run, damaged: str) -> None:
     (odd,) = found["L006"].samples
     assert (odd["account"], odd["asset"], odd["entry"]) == (str(ODD.owner), "USDT", ODD.entry_no)
     assert found["L004"].counts["no_such_trade"] == 4
+    assert [(sample["asset"], sample["of"]) for sample in found["L007"].samples] == [
+        ("SHIB", "newest balances")
+    ]
     assert {sample["of"] for sample in found["L004"].samples} == {f"trade {FILL.reference}"}
 
 

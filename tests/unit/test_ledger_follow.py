@@ -20,6 +20,7 @@ from balancebook.ledger.breaks import Break, Breaks, Problem
 from balancebook.ledger.entries import Entries, EntryReader, roles_of
 from balancebook.ledger.follow import Follower
 from balancebook.ledger.rules import MOVEMENTS
+from balancebook.ledger.sums import IN, NEWEST, OTHER, OUT, TRADED, AssetSums, add_sums, unequal
 from balancebook.profile import LedgerSchema
 from balancebook.store.raw import RawPage
 from balancebook.store.schema import Column, Table
@@ -318,6 +319,64 @@ def test_pages_and_directions_make_no_difference(data: st.DataObject) -> None:
     for descending in (True, False):
         for page in (1, 2, 5):
             assert named(followed(unique, descending=descending, page=page).breaks) == whole
+
+
+def sums_of(rows: list[Row], what: int) -> dict[Any, Any]:
+    """By asset, summed row by row in plain Python."""
+    found: dict[Any, Any] = {}
+    kinds = {"deposit": IN, "withdraw": OUT, "trade_debit": TRADED, "trade_credit": TRADED}
+    newest = {(row["user_id"], row["asset_id"]): row for row in sorted(rows, key=lambda row: row["seq"])}
+    with localcontext(prec=1000):
+        for row in newest.values() if what == NEWEST else rows:
+            names = ("avail", "frozen") if what == NEWEST else ("delta_avail", "delta_frozen")
+            mine = what == NEWEST or kinds.get(row["event_type"], OTHER) == what
+            amount = sum(row[name] for name in names) if mine else 0
+            found[row["asset_id"]] = found.get(row["asset_id"], 0) + amount
+    return found
+
+
+@pytest.mark.parametrize("kind", ["bigint", "varint", "decimal"])
+@pytest.mark.parametrize(("descending", "page"), [(True, 7), (False, 7), (True, 10_000), (False, 10_000)])
+def test_sums_by_asset_are_exact_however_large(kind: str, descending: bool, page: int) -> None:
+    """Each amount at the end of its column's range: no sum of two of them would fit."""
+    large: Any = {"bigint": 2**63 - 1, "varint": 10**40 + 1, "decimal": Decimal(f"{10**30}.{1:018}")}[kind]
+    least = -(2**63) if kind == "bigint" else -large
+    names = ("delta_avail", "delta_frozen", "avail", "frozen")
+    rows = [
+        ledger_of((event, 0, 0, 1))[0]
+        | {"user_id": user, "asset_id": asset, "seq": seq}
+        | dict.fromkeys(names, large if seq != 3 else least)
+        for user in range(20)
+        for asset in (1, 2, 77)
+        for seq, event in enumerate(("deposit", "withdraw", "lock", "trade_debit", "?"), 1)
+    ]
+    types = TYPES | dict.fromkeys(names, kind)
+    found = followed(rows, types, descending=descending, page=page).sums.by_code
+    assert set(found) == {1, 2, 77}
+    for what in (IN, OUT, TRADED, OTHER, NEWEST):
+        assert {code: sums.moved[what] for code, sums in found.items()} == sums_of(rows, what)
+    assert [found[code].asset for code in (1, 2, 77)] == [1, 2, 77]
+
+
+def test_what_does_not_conserve(sound: list[Row], rows: list[Row]) -> None:
+    sums = followed(sound).sums.by_code
+    assert unequal(sums, by_type=True, held=True).count == 0
+    credit = of_kind(rows, "trade_credit")
+    credit["delta_avail"] += 3
+    found = unequal(followed(rows).sums.by_code, by_type=True, held=True)
+    broken = {each.what: (each.key, each.expected, each.found) for each in found.kept()}
+    asset, there = (None, credit["asset_id"], None), sums[credit["asset_id"]]
+    assert broken == {
+        "trades": (asset, 0, 3),
+        "newest balances": (asset, there.deltas + 3, there.deltas),
+    }
+    # Parts that are added and taken away again leave what there was.
+    total: dict[int, AssetSums] = {}
+    for sign in (1, 1, -1):
+        add_sums(total, sums, sign)
+    assert {code: each.moved for code, each in total.items()} == {
+        code: each.moved for code, each in sums.items()
+    }
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,11 @@ def _read_again(
 def _add_unequal(source: Source, reading: Reading, asking: Asking) -> None:
     """Of all of a ledger, note the assets that are not conserved."""
     if not (asking.of_part or reading.reasons or source.no_sums):
-        reading.breaks.merge(unequal(reading.sums, by_type=source.roles.has("type")))
+        reading.breaks.merge(
+            unequal(
+                reading.sums, by_type=source.roles.has("type"), held=source.roles.has("held", "delta_held")
+            )
+        )
 
 
 def _report(

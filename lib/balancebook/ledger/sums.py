@@ -33,11 +33,6 @@ class AssetSums:
     moved: list[Any] = field(default_factory=lambda: [0] * 5)
 
     @property
-    def outside(self) -> Any:
-        """What came from outside: deposits less withdrawals."""
-        return exact_sum(self.moved[IN], self.moved[OUT])
-
-    @property
     def deltas(self) -> Any:
         """The sum of all that entries moved."""
         return exact_sum(*self.moved[:NEWEST])
@@ -102,23 +97,21 @@ def add_sums(total: dict[int, AssetSums], more: Mapping[int, AssetSums], sign: i
         total.setdefault(code, AssetSums(sums.asset)).add(sums, sign)
 
 
-def unequal(sums: Mapping[int, AssetSums], *, by_type: bool) -> Breaks:
+def unequal(sums: Mapping[int, AssetSums], *, by_type: bool, held: bool) -> Breaks:
     """The assets of a whole ledger that are not conserved.
 
-    The newest balances of all accounts are what all entries moved; and, if entries have types, trades and what stays
-    within an account move nothing, so that this is what came in less what went out.
+    The newest balances of all accounts are what all entries moved. If entries have types, trades move nothing; nor, if
+    there are held balances too, does what stays within an account: so that this is what came in less what went out.
     """
     breaks = Breaks()
     for code, each in sums.items():
         asked = [("newest balances", each.deltas, each.moved[NEWEST])]
-        asked += (
-            [("trades", 0, each.moved[TRADED]), ("other entries", 0, each.moved[OTHER])] if by_type else []
-        )
+        asked += [("trades", 0, each.moved[TRADED])] if by_type else []
+        asked += [("other entries", 0, each.moved[OTHER])] if by_type and held else []
         for what, expected, found in asked:
             if expected != found:
                 apart = exact_sum(found, exact_negative(expected))
-                named = np.array([what, str(apart)], object)
-                identity = identity_of(np.array([code, code]), named)[:1] ^ identity_of(named)[1:]
+                identity = identity_of(np.array([code]), np.array([f"{what} {apart}"], object))
                 broken = Break(
                     Problem.UNEQUAL,
                     (None, each.asset, None),
