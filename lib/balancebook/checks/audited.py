@@ -105,19 +105,30 @@ def _whose(scope: Scope) -> str:
 
 def _told(ctx: Context, report: AuditReport, problems: list[Problem], total: int) -> str:
     """How many of each, and the first of all."""
-    kinds = ", ".join(
-        f"{report.breaks.of[each].count:,} {each.text}" for each in problems if report.breaks.of[each].count
-    )
+    counts = {each.text: report.breaks.of[each].count for each in problems}
+    found = {text: count for text, count in counts.items() if count}
+    # Of one kind alone its number is said already.
+    kinds = ", ".join(text if len(found) == 1 else f"{text} {count:,}" for text, count in found.items())
     firsts = [each for each in (report.breaks.of[problem].first for problem in problems) if each]
     first = min(firsts, key=lambda each: (each.time or 0, each.key[2] or 0), default=None)
-    begins = ""
-    if first:
-        account, asset, order = first.key
-        whose = f"account {account}, " if account is not None else ""
-        at = f", entry {order}" if order is not None else f", {first.what}"
-        begins = f" The first: {whose}{label(asset, ctx.registry)}{at}."
     breaks = "1 break" if total == 1 else f"{total:,} breaks"
+    begins = f" The first: {_first(ctx, first)}." if first else ""
     return f"{breaks}: {kinds}.{begins}{_in_flight(report, problems[0].code)}"
+
+
+def _first(ctx: Context, first: Break) -> str:
+    account, asset, order = first.key
+    whose = f"account {account}, " if account is not None else ""
+    entry = f", entry {order}" if order is not None else ""
+    amount = _is_amount(first)
+    expected, found = (_shown(ctx, asset, each, amount) for each in (first.expected, first.found))
+    wanted = f" expected {expected}," if expected is not None else ""
+    there = "nothing" if found is None else found
+    return f"{whose}{label(asset, ctx.registry)}{entry}, {first.what}:{wanted} found {there}"
+
+
+def _is_amount(each: Break) -> bool:
+    return each.problem.code in ("L001", "L003", "L004", "L007") or each.what.startswith("delta")
 
 
 def _worst(report: AuditReport, problems: list[Problem]) -> list[Break]:
@@ -129,7 +140,7 @@ def _worst(report: AuditReport, problems: list[Problem]) -> list[Break]:
 
 def _sample(ctx: Context, each: Break) -> dict[str, Json]:
     account, asset, order = each.key
-    amount = each.problem.code in ("L001", "L003", "L004", "L007") or each.what.startswith("delta")
+    amount = _is_amount(each)
     # An asset as a whole is no account's, and no entry.
     of_account = account is not None
     return {

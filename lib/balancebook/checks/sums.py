@@ -20,27 +20,27 @@ _MOVED = {"deposits": IN, "withdrawals": OUT, "trades": TRADED, "other entries":
 def asset_sums(
     ctx: Context, *, user_id: int | str | None = None, sample: int | None = None, assets_from: str = "scan"
 ) -> pd.DataFrame:
-    """One row an asset of the audited entries: asset (its label), deposits, withdrawals, trades, other entries, all
-    entries, newest balances, conserves.
+    """One row an asset of the audited entries: asset (its label), conserves, newest balances, all entries, deposits,
+    withdrawals, trades, other entries.
 
-    Amounts are exact Decimals, available and held together, in whole units; of an asset that the registry does not
-    know, and where the ledger holds decimals, as they are stored. Withdrawals are negative; "all entries" is the sum of
-    the four before it. conserves: "yes" or "NO"; "—" of a part, where it need not, and where not all was read.
+    conserves: "yes" or "NO"; "—" of a part, where it need not, and where not all was read. Amounts are exact Decimals,
+    available and held together, in whole units; of an asset that the registry does not know, and where the ledger holds
+    decimals, as they are stored. Withdrawals are negative; "all entries" is the sum of the four after it.
     Raises StoreError, BalancebookError.
     """
     report = audited(ctx, Scope(user_id, sample, assets_from))
     rows = sorted((_row(ctx, sums, report) for sums in report.sums), key=lambda row: str(row[0]))
     return pd.DataFrame(
-        rows, columns=["asset", *_MOVED, "all entries", "newest balances", "conserves"], dtype=object
+        rows, columns=["asset", "conserves", "newest balances", "all entries", *_MOVED], dtype=object
     )
 
 
 def _row(ctx: Context, sums: AssetSums, report: AuditReport) -> tuple[Any, ...]:
-    amounts = [*(sums.moved[place] for place in _MOVED.values()), sums.deltas, sums.moved[NEWEST]]
+    amounts = [sums.moved[NEWEST], sums.deltas, *(sums.moved[place] for place in _MOVED.values())]
     shown = [
         each if isinstance(each, Decimal) else to_units(each, sums.asset, ctx.registry) for each in amounts
     ]
-    return label(sums.asset, ctx.registry), *shown, _conserves(sums, report)
+    return label(sums.asset, ctx.registry), _conserves(sums, report), *shown
 
 
 def _conserves(sums: AssetSums, report: AuditReport) -> str:
