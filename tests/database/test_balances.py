@@ -184,7 +184,7 @@ def test_the_base_is_scanned_once(session: Session, reader: Reader, target: Targ
 def test_of_too_many_accounts_only_those_asked_for_are_kept(
     reader: Reader, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("balancebook.balances.asset_list._MOST_KEPT", 1)
+    monkeypatch.setattr("balancebook.balances.asset_list.MOST_KEPT", 1)
     assert assets_of(reader, target, 1001, "scan", Registry()).assets == (1, 3, 77)
     assert assets_of(reader, target, 1002, "scan", Registry()).assets == (2,)
     assert assets_of(reader, target, 999999, "scan", Registry()).assets == ()

@@ -4,6 +4,7 @@ Q001-Q003 judge the strategies; latency times them.
 """
 
 from balancebook.balances.asset_list import AssetList, assets_of
+from balancebook.balances.choice import Choice, choose
 from balancebook.balances.keys import AccountRefused, account_of, asset_of
 from balancebook.balances.people import current
 from balancebook.balances.strategies import STRATEGIES, Strategy, read, strategy_named
@@ -14,11 +15,13 @@ __all__ = [
     "STRATEGIES",
     "AccountRefused",
     "AssetList",
+    "Choice",
     "Strategy",
     "Target",
     "account_of",
     "asset_of",
     "assets_of",
+    "choose",
     "current",
     "query",
     "read",

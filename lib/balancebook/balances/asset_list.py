@@ -16,11 +16,11 @@ from balancebook.errors import BalancebookError, UsageError
 from balancebook.store.ranges import ScanReport
 from balancebook.store.reader import Reader
 from balancebook.store.scan import scan
-from balancebook.store.schema import quote
+from balancebook.store.schema import Table, quote
 
 SOURCES = ("scan", "known")
 # Of a larger base only the accounts asked for are kept, so that memory stays bounded (about 50 MB).
-_MOST_KEPT = 250_000
+MOST_KEPT = 250_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +60,34 @@ def assets_of(
     there are more partitions than limits.max_rows), if the base is not partitioned by account and asset, or if an id of
     the registry is no value of the asset column.
     """
+    require_source(source)
     if source == "scan":
-        found = set(_scanned(reader, target, account))
-    elif source == "known":
+        found = set(_scanned(reader, target, (account,))[account])
+    else:
         registered = (asset_of(reader, target, asset) for asset in registry)
         found = {*registered, *_in_view(reader, target, account), *named}
-    else:
+    return AssetList(tuple(sorted(found)), source, _BLIND_SPOT[source])
+
+
+def list_for_all(
+    reader: Reader, target: Target, accounts: Iterable[Any], source: str, registry: Registry
+) -> dict[Any, AssetList]:
+    """The assets of several accounts, each as `assets_of` gives them, by one scan at the most; raises as it does."""
+    wanted = tuple(accounts)
+    require_source(source)
+    if source == "scan":
+        _scanned(reader, target, wanted)
+    return {account: assets_of(reader, target, account, source, registry) for account in wanted}
+
+
+def require_source(source: str) -> None:
+    """Raises UsageError for a source of assets that is not known."""
+    if source not in SOURCES:
         raise UsageError(
             f"assets_from {source!r} is not known.",
             f"Take one of {', '.join(SOURCES)}.",
             parameter="assets_from",
         )
-    return AssetList(tuple(sorted(found)), source, _BLIND_SPOT[source])
 
 
 def assets_for(
@@ -100,31 +116,45 @@ _scans: WeakKeyDictionary[Reader, dict[Target, _Scanned]] = WeakKeyDictionary()
 _scans_lock = Lock()
 
 
-def _scanned(reader: Reader, target: Target, account: Any) -> tuple[Any, ...]:
+def _scanned(reader: Reader, target: Target, accounts: Sequence[Any]) -> dict[Any, tuple[Any, ...]]:
+    """The assets of these accounts, by one scan if they are not known yet."""
     with _scans_lock:
         kept = _scans.setdefault(reader, {}).setdefault(target, _Scanned())
     with kept.lock:
-        if account not in kept.assets and not kept.whole:
-            found, kept.whole = _gathered(_partition_keys(reader, target), account)
+        if not kept.whole and not kept.assets.keys() >= set(accounts):
+            found, kept.whole = _gathered(_partition_keys(reader, target), accounts)
             kept.assets.update((owner, tuple(assets)) for owner, assets in found.items())
-        return kept.assets.get(account, ())
+        return {account: kept.assets.get(account, ()) for account in accounts}
 
 
-def _gathered(keys: Iterable[tuple[Any, Any]], account: Any) -> tuple[dict[Any, set[Any]], bool]:
-    """The assets by account, and whether all accounts are there; if they are too many, of the one asked for."""
-    found: dict[Any, set[Any]] = {account: set()}
-    size, whole = 0, True
+def _gathered(keys: Iterable[tuple[Any, Any]], accounts: Iterable[Any]) -> tuple[dict[Any, set[Any]], bool]:
+    """The assets by account, and whether all accounts are there; if they are too many, of those asked for."""
+    asked: dict[Any, set[Any]] = {account: set() for account in accounts}
+    found, size, whole = dict(asked), 0, True
     for owner, asset in keys:
-        if whole or owner == account:
+        if whole or owner in asked:
             found.setdefault(owner, set()).add(asset)
             size += 1
-        if whole and size > _MOST_KEPT:
-            found, whole = {account: found[account]}, False
+        if whole and size > MOST_KEPT:
+            found, whole = asked, False
     return found, whole
 
 
 def _partition_keys(reader: Reader, target: Target) -> Iterator[tuple[Any, Any]]:
     """(account, asset) of every partition of the base. Raises BalancebookError if any could not be read."""
+    base = partitioned_by_asset(reader, target)
+    names = (target.ledger.account, target.ledger.asset)
+    partition = [column.name for column in base.partition_key]
+    budget = reader.profile.limits.max_rows
+    keys = scan(reader, base, partition, budget_rows=budget, distinct=True)
+    account, asset = (partition.index(name) for name in names)
+    for rows in keys:
+        yield from ((row[account], row[asset]) for row in rows)
+    require_complete(target, keys.report, budget)
+
+
+def partitioned_by_asset(reader: Reader, target: Target) -> Table:
+    """The base, whose partitions are each of one account and one asset. Raises BalancebookError if they are not."""
     base, ledger = shape_of(reader, target).base, target.ledger
     partition = [column.name for column in base.partition_key]
     if not {ledger.account, ledger.asset} <= set(partition):
@@ -132,20 +162,17 @@ def _partition_keys(reader: Reader, target: Target) -> Iterator[tuple[Any, Any]]
             f"{target.base_name} is partitioned by {', '.join(partition)}, not by account and asset.",
             "Set assets_from to known.",
         )
-    budget = reader.profile.limits.max_rows
-    keys = scan(reader, base, partition, budget_rows=budget, distinct=True)
-    account, asset = partition.index(ledger.account), partition.index(ledger.asset)
-    for rows in keys:
-        yield from ((row[account], row[asset]) for row in rows)
-    if not keys.report.complete:
-        raise _incomplete(target, keys.report, budget)
+    return base
 
 
-def _incomplete(target: Target, report: ScanReport, budget: int) -> BalancebookError:
+def require_complete(target: Target, report: ScanReport, budget: int) -> None:
+    """Raises BalancebookError unless every partition of the base was seen."""
+    if report.complete:
+        return
     if report.truncated:
         why = f"it has more than {budget} partitions, the budget"
         remedy = "Set assets_from to known, or raise limits.max_rows in the profile."
     else:
         why = f"{len(report.unknown_ranges)} token ranges could not be read ({'; '.join(report.reasons)})"
         remedy = "Set assets_from to known, or run again when the cluster is up."
-    return BalancebookError(f"The assets could not be listed from {target.base_name}: {why}.", remedy)
+    raise BalancebookError(f"The assets could not be listed from {target.base_name}: {why}.", remedy)

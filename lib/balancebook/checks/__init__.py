@@ -18,6 +18,7 @@ from balancebook.checks import (  # noqa: F401 (imported to register)
     q001_latest_row_set,
     q002_unknown_user_is_empty,
     q003_latest_row_values,
+    q004_right_for_the_sample,
     v001_view_exists,
     v002_view_definition,
     v003_view_built,

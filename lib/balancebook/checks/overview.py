@@ -9,9 +9,7 @@ from typing import Any
 import pandas as pd
 
 from balancebook.assets import format_amount, label, to_units
-from balancebook.balances import STRATEGIES
 from balancebook.checks.answers import read_answer
-from balancebook.checks.base import CHECKS
 from balancebook.checks.context import Context
 from balancebook.checks.shown import shown_balances
 from balancebook.checks.truth import Entry, assets_in_base, newest_entries
@@ -20,24 +18,8 @@ from balancebook.gateway import GatewayBalance
 from balancebook.store.estimate import estimate
 from balancebook.store.health import view_health
 from balancebook.store.schema import Table, read_table
-from balancebook.verdict import MARKS, Verdict, merge
 
 _HELD = " (held "
-
-
-def strategies(ctx: Context, user_id: int | str, assets_from: str = "scan") -> pd.DataFrame:
-    """One row a strategy, in the order of the registry: strategy, reads, right (Q001 and Q003), cost grows with, why.
-
-    A strategy that is wrong stays in the table, marked, whatever its speed. All columns are text.
-    """
-    rows = []
-    for strategy in STRATEGIES.values():
-        params = {"strategy": strategy.name, "user_id": user_id, "assets_from": assets_from}
-        found = [CHECKS[code].run(ctx, **params) for code in ("Q001", "Q003")]
-        verdict = merge(result.verdict for result in found)
-        why = " ".join(result.message for result in found if result.verdict is not Verdict.PASS)
-        rows.append((strategy.name, strategy.reads, MARKS[verdict], strategy.cost, why))
-    return pd.DataFrame(rows, columns=["strategy", "reads", "right", "cost grows with", "what is wrong"])
 
 
 def layers(ctx: Context, user_id: int | str, assets_from: str = "scan") -> pd.DataFrame:

@@ -37,6 +37,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "Q001": _BALANCES,
     "Q002": _BALANCES,
     "Q003": _BALANCES,
+    "Q004": _BALANCES,
     **dict.fromkeys(("B001", "L001", "L002", "L003", "L004", "L005", "L006", "L007"), (VIEW, BASE, LEDGER)),
     "G001": (GATEWAY, HEALTH, VIEW, STATUS),
     "G002": (GATEWAY,),

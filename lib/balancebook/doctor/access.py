@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from uuid import UUID
 
 from balancebook.doctor import abilities
 from balancebook.doctor.report import Row, not_read
@@ -14,6 +15,7 @@ from balancebook.store.errors import StoreError
 from balancebook.store.names import quote, quote_if_needed
 from balancebook.store.reader import Reader
 from balancebook.store.schema import View
+from balancebook.store.traces import EVENTS, SESSION
 from balancebook.verdict import Verdict
 
 _GRANT = re.compile(r"GRANT .+;")
@@ -32,7 +34,7 @@ class Reading:
 
     table: str
     cql: str
-    params: tuple[str, ...]
+    params: tuple[str | UUID, ...]
     purpose: str
     need: str | None
 
@@ -57,9 +59,14 @@ def readings(dialect: Dialect, profile: Profile, view: View | None) -> Iterator[
         (_SIZES, "what a scan will cost", None),
     ):
         if cql:
-            words = cql.split()
-            table = words[words.index("FROM") + 1]
-            yield Reading(table, cql, (profile.keyspace, profile.view), purpose, need)
+            yield Reading(_table(cql), cql, (profile.keyspace, profile.view), purpose, need)
+    for cql in (SESSION, EVENTS):
+        yield Reading(_table(cql), cql, (UUID(int=0),), "what balance queries cost the server", None)
+
+
+def _table(cql: str) -> str:
+    words = cql.split()
+    return words[words.index("FROM") + 1]
 
 
 def _of_table(keyspace: str, name: str, purpose: str, need: str) -> Reading:

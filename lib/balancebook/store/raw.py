@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from cassandra.cluster import ResponseFuture, Session
+from cassandra.cluster import ResponseFuture, ResultSet, Session
 from cassandra.protocol import ResultMessage, _ProtocolHandler
 from cassandra.query import BoundStatement
 
@@ -141,19 +141,25 @@ def _pages(
 ) -> Iterator[RawPage]:
     while True:
         result = reader.wait(future, doing(cql))
-        page = result.current_rows[0]
-        if not isinstance(page, RawPage) or page.rows < 0:
-            raise StoreError(
-                "protocol",
-                f"{doing(cql)}: the server's answer does not say what its columns are.",
-                "Run it again; if it stays so, report the server's version.",
-            )
+        page = page_of(result, doing(cql))
         wait(page.rows)
         if state := result.paging_state:
             future = reader.send(bound, state, raw=True)
         yield page
         if not state:
             return
+
+
+def page_of(result: ResultSet, what: str) -> RawPage:
+    """The page that a raw session answered with. Raises StoreError if its columns are not known."""
+    page = result.current_rows[0]
+    if not isinstance(page, RawPage) or page.rows < 0:
+        raise StoreError(
+            "protocol",
+            f"{what}: the server's answer does not say what its columns are.",
+            "Run it again; if it stays so, report the server's version.",
+        )
+    return page
 
 
 def _at_once(_rows: int) -> None:

@@ -173,11 +173,15 @@ class Reader:
         timeout_s: float | None = None,
         on: Any = None,
         raw: bool = False,
+        trace: bool = False,
     ) -> ResponseFuture:
-        """Start one page of a statement that passed the gate. `raw`: the answer is a RawPage (see store.raw)."""
+        """Start one page of a statement that passed the gate. `raw`: the answer is a RawPage (see store.raw).
+
+        `trace`: the server writes down what it does for it, in its own system_traces (see store.traces).
+        """
         limit = timeout_s or self.profile.limits.request_timeout_s
         session = self._raw_session() if raw else self._session
-        return session.execute_async(bound, timeout=limit, paging_state=state, host=on)
+        return session.execute_async(bound, timeout=limit, paging_state=state, host=on, trace=trace)
 
     def wait(self, future: ResponseFuture, what: str) -> ResultSet:
         """One page's answer. Raises StoreError."""

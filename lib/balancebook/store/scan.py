@@ -54,6 +54,7 @@ def scan(  # noqa: PLR0913  (keywords with defaults, each of them used)
     in_flight: int = IN_FLIGHT,
     page_size: int = PAGE_SIZE,
     distinct: bool = False,
+    first_rows: bool = False,
     progress: Progress | None = None,
     where: str = "",
     pace: Pace | None = None,
@@ -61,22 +62,26 @@ def scan(  # noqa: PLR0913  (keywords with defaults, each of them used)
     """A scan of `columns` of a whole table or view, at LOCAL_ONE; nothing is read before it is iterated over.
 
     At the most `budget_rows` rows are given; if there are more, the report says truncated. `distinct` reads each
-    partition key once (columns: those of the partition key). `progress` is called with the report after every range.
+    partition key once (columns: those of the partition key), `first_rows` each partition's first row in its clustering
+    order (without a `where`). `progress` is called with the report after every range.
     `where`: conditions in CQL that the rows must satisfy (see store.view_filter). Every page waits for the `pace`.
     Raises StoreError at once for what no retry can mend (permission, missing table); what may pass becomes an unknown
     range in the report (see RangeScan).
     """
     if budget_rows < 1:
         raise ValueError(f"budget_rows is {budget_rows}: at least one row must be allowed")
+    if first_rows and where:
+        raise ValueError("first_rows with a where: which rows are the first is not what is asked then")
     require_murmur3(reader)
     selected = ("DISTINCT " if distinct else "") + ", ".join(quote(name) for name in columns)
+    first = " PER PARTITION LIMIT 1" if first_rows else ""
     suffix = dialect_of(reader.server, reader.profile).scan_suffix
     wait = waiting(pace)
 
     def read(task: RangeTask, page_size: int, grant: Grant) -> list[Row]:
         clause, params = range_clause(table, task.tokens)
         rows: list[Row] = []
-        cql = f"SELECT {selected} FROM {table.cql_name}{filtered(clause, where)}{suffix}"
+        cql = f"SELECT {selected} FROM {table.cql_name}{filtered(clause, where)}{first}{suffix}"
         wait(0)
         for page in reader.pages(cql, params, page_size=page_size):
             wait(len(page))
