@@ -19,7 +19,7 @@ def over_depth(costs: Sequence[Cost], verdicts: Mapping[str, Verdict]) -> Figure
     """Two panels, each with one line a strategy over an account's entries, both axes logarithmic: the rows that the
     server read, and the microseconds that it took. A strategy that is not right is grey and dashed.
 
-    Accounts without entries, and costs that are not known or zero, have no point.
+    Accounts without entries, and costs that are not known or zero, have no point; a panel without any says so.
     """
     # Its own background, so that it reads on a dark page too.
     figure = Figure(figsize=(10, 4.4), layout="constrained", facecolor="white")
@@ -56,10 +56,15 @@ def _draw(axes: Any, points: Sequence[tuple[int, int]], name: str, verdict: Verd
 
 
 def _label(axes: Any, title: str) -> None:
-    axes.set_xscale("log")
-    axes.set_yscale("log")
     axes.set_title(title, fontsize=11)
     axes.set_xlabel("entries of the account")
+    if not any(line.get_xydata().size for line in axes.get_lines()):
+        # A logarithmic axis of nothing cannot be drawn.
+        axes.text(0.5, 0.5, "not known", transform=axes.transAxes, ha="center", color="0.4")
+        axes.set(xticks=[], yticks=[])
+        return
+    axes.set_xscale("log")
+    axes.set_yscale("log")
     plain = FuncFormatter(lambda value, _: f"{value:,.0f}")
     axes.xaxis.set_major_formatter(plain)
     axes.yaxis.set_major_formatter(plain)

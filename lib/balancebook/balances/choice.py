@@ -78,7 +78,7 @@ def _because(best: Cost) -> str:
     told = "must be told the assets" if strategy.needs_assets else "needs no list of assets"
     return (
         f"Of the {best.entries:,} entries of account {best.account} the server reads {_read(best):,} rows for it, in "
-        f"{_statements(best)}; it {told}."
+        f"{_statements(best)}; it {told}. Its cost grows with {strategy.cost}."
     )
 
 

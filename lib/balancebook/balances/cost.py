@@ -16,8 +16,8 @@ from balancebook.store.metered import MeteredReader, Usage
 from balancebook.store.reader import Reader
 from balancebook.store.traces import Trace, read_traces, require_traces
 
-# Each trace is some twenty rows that the server writes: more statements than these are not traced.
-MOST_TRACED = 200
+# Of each partition that a traced query reads the server writes some ten rows: beyond these it is not traced.
+MOST_TRACED = 100
 # A picture of depth needs no more, and each of them is some hundred queries to trace.
 MOST_MEASURED = 12
 
@@ -66,9 +66,9 @@ def measure(
     """One Cost for each account and strategy, the wrong ones too: the price of an answer does not make it right.
 
     `trace`: the server traces `repeats` runs more of each, and writes that into its own system_traces, where it stays
-    for 24 hours. A run of more than MOST_TRACED pages is not traced, one of many pages is repeated less. Once traces
-    cannot be read, no more are asked for. What fails is a Cost that says why; nothing is raised but for a target that
-    is not there (StoreError).
+    for 24 hours. A run that reads more than MOST_TRACED partitions is not traced, one of many is repeated less. Once
+    traces cannot be read, no more are asked for. What fails is a Cost that says why; nothing is raised but for a target
+    that is not there (StoreError).
     """
     meter = MeteredReader(reader)
     # Else the first strategy that needs it would be charged with reading the schema.
@@ -147,11 +147,17 @@ def _traced(
 def _runs(
     meter: MeteredReader, target: Target, sampled: Sampled, cost: Cost, repeats: int
 ) -> Iterator[Usage]:
-    if cost.pages is None or cost.pages > MOST_TRACED:
+    if cost.pages is None:
         return
     # A query without a statement (no asset to ask for) has no trace, and costs the server nothing.
-    for _ in range(min(repeats, MOST_TRACED // max(1, cost.pages))):
+    for _ in range(min(repeats, MOST_TRACED // max(1, _partitions(cost)))):
         yield _run(meter, target, STRATEGIES[cost.strategy], sampled, trace=True)
+
+
+def _partitions(cost: Cost) -> int:
+    """How often the server looks into a partition for one run: for each page, and of the base for each asset's row."""
+    of_base = (cost.rows or 0) if STRATEGIES[cost.strategy].reads == "base" else 0
+    return max(cost.pages or 0, of_base)
 
 
 def _without(cost: Cost, why: str) -> Cost:
@@ -169,7 +175,7 @@ def _with(cost: Cost, runs: Iterable[Sequence[Trace]]) -> Cost:
         for run in runs
     ]
     if not of_runs:
-        return _without(cost, f"not traced: it takes {cost.pages} pages, more than {MOST_TRACED}")
+        return _without(cost, f"not traced: it reads {_partitions(cost)} partitions, more than {MOST_TRACED}")
     rows_read, tombstones, microseconds = (median_low(values) for values in zip(*of_runs, strict=True))
     if rows_read < (cost.rows or 0):
         return _without(

@@ -40,10 +40,11 @@ class Sampled:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Accounts, the named one first; and in sentences what could not be found and what cannot be seen."""
+    """Accounts, the named one first; and in sentences what cannot be seen, and what else is to be said of it."""
 
-    accounts: tuple[Sampled, ...]
-    notes: tuple[str, ...]
+    accounts: tuple[Sampled, ...] = ()
+    blind_spot: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def draw(  # noqa: PLR0913  (each of them decides who is in it)
@@ -73,8 +74,9 @@ def draw(  # noqa: PLR0913  (each of them decides who is in it)
     reasons.setdefault(nobody, (NOBODY,))
     listed = list_for_all(reader, target, reasons, assets_from, registry)
     kept, beyond = _within(reader, target, reasons, listed)
+    missing = (f"Not in it, {what}." for what in found.missing)
     blind = f"Not seen: {listed[named].blind_spot}."
-    return Sample(tuple(_rightly(kept)), (seen, blind, *_sentences(found), *beyond))
+    return Sample(tuple(_rightly(kept)), blind, (seen, *missing, *beyond))
 
 
 def _rightly(kept: Iterable[Sampled]) -> Iterator[Sampled]:
@@ -84,10 +86,6 @@ def _rightly(kept: Iterable[Sampled]) -> Iterator[Sampled]:
             yield Sampled(each.account, ("named as one who does not exist",), each.assets, each.entries)
         else:
             yield each
-
-
-def _sentences(found: Chosen) -> Iterator[str]:
-    yield from (f"Not in it, {what}." for what in found.missing)
 
 
 def _by_scan(reader: Reader, target: Target, _registry: Registry, survey: Survey) -> tuple[Chosen, str]:

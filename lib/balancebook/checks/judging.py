@@ -33,7 +33,7 @@ class Judgement:
 class Judged:
     """The sample, and a judgement of each strategy for each of its accounts; `error` if there is no sample."""
 
-    sample: Sample = field(default_factory=lambda: Sample((), ()))
+    sample: Sample = field(default_factory=Sample)
     by_strategy: Mapping[str, Mapping[Any, Judgement]] = field(default_factory=dict)
     error: str = ""
 
@@ -50,7 +50,11 @@ class Judged:
     @property
     def notes(self) -> str:
         """What is in the sample and what is not; or why there is none."""
-        return f"No sample: {self.error}" if self.error else " ".join(self.sample.notes)
+        return (
+            f"No sample: {self.error}"
+            if self.error
+            else " ".join((*self.sample.notes, self.sample.blind_spot))
+        )
 
 
 def judge(

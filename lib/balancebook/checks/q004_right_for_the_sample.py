@@ -7,9 +7,9 @@ from typing import Any
 
 from balancebook.balances import strategy_named
 from balancebook.checks.base import Finding, check, failed, passed, unknown
-from balancebook.checks.cells import as_json
 from balancebook.checks.context import Context
 from balancebook.checks.judging import Judged, Judgement
+from balancebook.checks.samples import as_json
 from balancebook.verdict import Json, Verdict
 
 
@@ -36,10 +36,8 @@ def right_for_the_sample(_ctx: Context, *, strategy: str, judged: Judged) -> Fin
         return failed(said, counts=counts, samples=samples)
     if counts["unknown"]:
         return unknown(f"{strategy}, {_unread(of)}.", counts=counts)
-    return passed(
-        f"{strategy}: every cell for {len(of)} accounts equals the base ({counts['rows']} rows).",
-        counts=counts,
-    )
+    said = f"{strategy}: every cell for {len(of)} accounts equals the base ({counts['rows']} rows)."
+    return passed(f"{said} {judged.sample.blind_spot}", counts=counts)
 
 
 def _count(of: Mapping[Any, Judgement], verdict: Verdict) -> int:

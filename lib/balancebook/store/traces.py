@@ -19,7 +19,7 @@ EVENTS = "SELECT activity FROM system_traces.events WHERE session_id = ?"
 # ReadCommand.java: one such line for each partition, and for each internal page of it, that a replica read.
 _READ = re.compile(r"Read (\d+) live (?:rows )?and (\d+) tombstone cells")
 _PAUSE_S = 0.05
-_PATIENCE_S = 10.0
+_PATIENCE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
