@@ -42,11 +42,11 @@ def _points(costs: Sequence[Cost], strategy: str, what: str) -> list[tuple[int, 
 def _draw(axes: Any, points: Sequence[tuple[int, int]], name: str, verdict: Verdict, number: int) -> None:
     entries, values = ([point[part] for point in points] for part in (0, 1))
     # Strategies often cost the same: what is drawn later is smaller, and leaves those below to be seen.
-    thin = max(0, 5 - number)
+    larger = max(0, 5 - number)
     style = {
         "marker": _MARKERS[number % len(_MARKERS)],
-        "markersize": 3 + 1.4 * thin,
-        "linewidth": 1 + 0.7 * thin,
+        "markersize": 3.5 + 1.1 * larger,
+        "linewidth": 1.3,
     }
     if verdict is Verdict.PASS:
         axes.plot(entries, values, label=name, color=f"C{number}", markerfacecolor="white", **style)

@@ -15,8 +15,8 @@ from cassandra.cluster import Session
 from balancebook import balances
 from balancebook.assets import exact_sum
 from balancebook.balances import AccountRefused
-from balancebook.checks import overview
 from balancebook.checks.context import Context
+from balancebook.checks.judging import judge
 from balancebook.demo import wallets
 from balancebook.demo.faults.inject import Injector, delete
 from balancebook.demo.load import ensure_wallets_loaded
@@ -109,11 +109,11 @@ def test_every_right_query_returns_the_awkward_owners_balances(second: Profile, 
     ends = {second.registry.by_id(coin): amount for coin, amount in wallets.ENDS[owner].items()}  # type: ignore[index]
     ctx = Context(second.model_copy(update={"grace_s": 0.1}))
     try:
-        table = overview.strategies(ctx, str(owner))
+        judged = judge(ctx, user_id=str(owner), unknown_user_id=NOBODY, sample=0, seed=1)
         frame = balances.current(ctx.reader, ctx.target, "skip_scan", str(owner), ctx.registry)
     finally:
         ctx.close()
-    wrong = set(table.loc[table["right"] != "✔ pass", "strategy"])
+    wrong = {name for name, found in judged.by_strategy.items() if found[owner].verdict != "pass"}
     assert wrong == ({"seed_limit_one"} if len(ends) > 1 else set())
     named = {asset.symbol if asset else "#pepe": amount for asset, amount in ends.items()}
     assert dict(zip(frame["asset"], frame["available"], strict=True)) == named
