@@ -167,11 +167,15 @@ def _money_types(source: Source) -> dict[str, str]:
 
 def _table(source: Source, found: Sequence[Found]) -> pa.Table:
     some = [entries for each in found for entries in each.entries]
+    # One scale for both, so that their sum has room.
+    kind = pa.decimal128(
+        _DIGITS, max((_scale(cells) for each in some for cells in each.money.values()), default=0)
+    )
     columns: Mapping[str, Any] = {
         "account": _chunked([_keys(source, each, "account") for each in some], _key_type(source, "account")),
         "asset": _chunked([_keys(source, each, "asset") for each in some], _key_type(source, "asset")),
         "entry": _chunked([pa.array(each.order) for each in some], pa.int64()),
-        **{role: _money(some, role) for role in ("available", "held")},
+        **{role: _money(some, role, kind) for role in ("available", "held")},
         "time": _chunked([_time(each) for each in some], pa.int64()),
     }
     return pa.table(columns)
@@ -200,19 +204,12 @@ def _time(entries: Entries) -> pa.Array:
     return pa.array(entries.other["time"], mask=entries.missing["time"])
 
 
-def _money(some: Sequence[Entries], role: str) -> pa.ChunkedArray:
-    cells = [(each.money[role], each.missing[role]) for each in some if role in each.money]
-    if len(cells) < len(some):
-        return _chunked(
-            [pa.nulls(len(each), pa.decimal128(_DIGITS, 0)) for each in some], pa.decimal128(_DIGITS, 0)
-        )
-    scale = max((_scale(amounts) for amounts, _ in cells), default=0)
-    kind = pa.decimal128(_DIGITS, scale)
+def _money(some: Sequence[Entries], role: str, kind: pa.DataType) -> pa.ChunkedArray:
     try:
-        return _chunked([_amounts(amounts, missing, kind) for amounts, missing in cells], kind)
+        return _chunked([_amounts(each, role, kind) for each in some], kind)
     except pa.ArrowInvalid as error:
         raise BalancebookError(
-            f"An amount of the role {role} has more than {_DIGITS} digits, of which {scale} are decimals: {error}.",
+            f"An amount of the role {role} has more than {_DIGITS} digits, of which {kind.scale} are decimals: {error}.",
             "Parquet's decimals hold no more; ask for single accounts instead.",
         ) from error
 
@@ -224,8 +221,13 @@ def _scale(amounts: Any) -> int:
     return max((max(0, -each) for each in exponents), default=0)
 
 
-def _amounts(amounts: Any, missing: Any, kind: pa.DataType) -> pa.Array:
+def _amounts(entries: Entries, role: str, kind: pa.DataType) -> pa.Array:
+    if role not in entries.money:
+        return pa.nulls(len(entries), kind)
+    amounts, missing = entries.money[role], entries.missing[role]
     if amounts.dtype != object:
-        return pc.cast(pa.array(np.ascontiguousarray(amounts), mask=missing), kind)
+        # By way of a decimal without a scale: Arrow takes no integer for one that has.
+        whole = pc.cast(pa.array(np.ascontiguousarray(amounts), mask=missing), pa.decimal128(_DIGITS, 0))
+        return pc.cast(whole, kind)
     cells = [None if absent else Decimal(each) for each, absent in zip(amounts, missing, strict=True)]
     return pa.array(cells, kind)
