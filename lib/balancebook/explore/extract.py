@@ -209,7 +209,7 @@ def _money(some: Sequence[Entries], role: str, kind: pa.DataType) -> pa.ChunkedA
         return _chunked([_amounts(each, role, kind) for each in some], kind)
     except pa.ArrowInvalid as error:
         raise BalancebookError(
-            f"An amount of the role {role} has more than {_DIGITS} digits, of which {kind.scale} are decimals: {error}.",
+            f"An amount ({role}) has more than {_DIGITS} digits, {kind.scale} of them decimals: {error}.",
             "Parquet's decimals hold no more; ask for single accounts instead.",
         ) from error
 
@@ -226,8 +226,6 @@ def _amounts(entries: Entries, role: str, kind: pa.DataType) -> pa.Array:
         return pa.nulls(len(entries), kind)
     amounts, missing = entries.money[role], entries.missing[role]
     if amounts.dtype != object:
-        # By way of a decimal without a scale: Arrow takes no integer for one that has.
-        whole = pc.cast(pa.array(np.ascontiguousarray(amounts), mask=missing), pa.decimal128(_DIGITS, 0))
-        return pc.cast(whole, kind)
+        return pc.cast(pa.array(np.ascontiguousarray(amounts), mask=missing), kind)
     cells = [None if absent else Decimal(each) for each, absent in zip(amounts, missing, strict=True)]
     return pa.array(cells, kind)
