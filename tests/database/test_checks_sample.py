@@ -19,6 +19,7 @@ from balancebook.balances.sample import Sample, draw
 from balancebook.balances.target import shape_of
 from balancebook.checks.context import Context
 from balancebook.checks.judging import Judged, Measured, judge, measured
+from balancebook.checks.query_tables import by_depth
 from balancebook.demo.faults import Injector
 from balancebook.demo.schema import VIEW, create_schema
 from balancebook.settings import Profile, retarget
@@ -302,6 +303,24 @@ def test_without_traces_the_rest_is_known(exchange: Profile, session: Session) -
     assert spent.unknown == ("not traced: trace is off",)
     assert all(cost.rows_read is cost.microseconds is None for cost in spent.costs)
     assert all(cost.statements and cost.bytes for cost in spent.costs)
+    assert choose(found.verdicts, spent.costs).strategy is None
+
+
+def test_traces_that_cannot_be_read_are_unknown_and_not_asked_for(
+    exchange: Profile, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Apache Cassandra lets every role read them; the refusal of a table that is not there is as real a one."""
+    monkeypatch.setattr(
+        "balancebook.store.traces.EVENTS", "SELECT activity FROM system_traces.gone WHERE session_id = ?"
+    )
+    traces = "SELECT COUNT(*) FROM system_traces.sessions"
+    before = session.execute(traces).one()
+    found, spent = costs_of(exchange)
+    assert session.execute(traces).one() == before
+    (why,) = spent.unknown
+    assert why.startswith("not traced: reading system_traces.gone")
+    assert all(cost.rows_read is None and cost.statements for cost in spent.costs)
+    assert set(by_depth(spent.costs, "rows_read")["group_by"]) == {"?"}
     assert choose(found.verdicts, spent.costs).strategy is None
 
 

@@ -221,8 +221,6 @@ def _missing_grants(admin: Profile, superuser: Session, tmp_path: Path) -> None:
             "system.built_views",
             "system.view_builds_in_progress",
             "system_views.sstable_tasks",
-            "system_traces.sessions",
-            "system_traces.events",
         )
     }
     assert set(report.grants) <= set(report.text().splitlines())
