@@ -237,11 +237,10 @@ def _samples(result: Result) -> pd.DataFrame:
 
 def _display_table(frame: pd.DataFrame, caption: str, limit: int) -> None:
     shown = frame.head(limit).astype(object).map(_cell)
-    note = f"{caption} " if caption else ""
-    note += f"(first {limit} of {len(frame)} rows)" if len(frame) > limit else ""
-    note = f"{note.strip()} {frame.attrs.get('note', '')}"
-    markup = (f"<p>{html.escape(note.strip())}</p>" if note else "") + _table_html(shown)
-    text = (f"{note.strip()}\n" if note else "") + shown.to_string(index=False)
+    capped = f"(first {limit} of {len(frame)} rows)" if len(frame) > limit else ""
+    note = " ".join(part for part in (caption, capped, frame.attrs.get("note", "")) if part)
+    markup = (f"<p>{html.escape(note)}</p>" if note else "") + _table_html(shown)
+    text = (f"{note}\n" if note else "") + shown.to_string(index=False)
     _emit({"text/html": markup, "text/plain": text})
 
 
