@@ -74,7 +74,7 @@ def test_totals_are_exact_beyond_int64_and_nobody_is_dropped() -> None:
 
 def test_decimal_money_is_whole_already_whatever_its_scale() -> None:
     some = made(("a", "1", 1, "7", None, 1), ("b", "1", 1, "3", None, 1), units="whole", held=False)
-    assert rows_of(holdings.totals(some, REGISTRY)) == [("BTC", 2, 10, 0, 10)]
+    assert rows_of(holdings.totals(some, REGISTRY)) == [("BTC", 2, 10, None, 10)]
     finer = made(("a", "1", 1, "1.000000000000000001", None, 1), units="whole", scale=18, held=False)
     assert rows_of(holdings.totals(finer, REGISTRY))[0][2] == Decimal("1.000000000000000001")
     assert holdings.impossible(finer, REGISTRY).empty

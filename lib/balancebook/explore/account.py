@@ -47,7 +47,8 @@ def events(entries: pd.DataFrame, registry: Registry) -> pd.DataFrame:
     """
     rows = []
     for (asset, kind), some in _grouped(entries, "asset", "type"):
-        sums = [exact_sum(some[role]) for role in _TOTALS]
+        # Of a ledger without held balances nothing was held, which is no zero.
+        sums = [exact_sum(some[role]) if some[role].notna().any() else None for role in _TOTALS]
         rows.append((asset, kind, len(some), *sums, some["time"].min(), some["time"].max()))
     rows.sort(key=lambda row: -row[2])
     order = {asset: place for place, asset in enumerate(dict.fromkeys(entries["asset"]))}

@@ -68,6 +68,8 @@ def totals(extract: Extract, registry: Registry) -> pd.DataFrame:
     found = list(by_asset(extract))
     assets = [each.asset for each in found]
     sums = {name: [each.sum(name) for each in found] for name in ("available", "held", "total")}
+    if not extract.origin.held:
+        sums["held"] = [None] * len(found)
     columns: dict[str, Any] = {
         "asset": labels(assets, registry),
         "accounts": [len(each.rows) for each in found],
