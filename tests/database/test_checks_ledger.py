@@ -269,13 +269,13 @@ def test_sums_by_asset_are_those_of_the_entries(alone: Profile, books: Books) ->
 
 def test_an_asset_that_is_not_conserved_is_named(alone: Profile, books: Books) -> None:
     books.entry(1001, 1, "trade_credit", 3, ref_id=10**12)
-    books.entry(1002, 2, "deposit", 5, avail=books.balance(1002, 2) + 6)
+    books.entry(1002, 3, "deposit", 5, avail=books.balance(1002, 3) + 6)
     result = run_check("L007", alone)
     assert result.verdict is Verdict.FAIL
     found = {(each["asset"], each["of"]): (each["expected"], each["found"]) for each in result.samples}
     assert found["BTC", "trades"] == ("0", "0.00000003")
-    apart = [to_raw(parse_amount(str(each)), 8) for each in found["USDT", "newest balances"]]
-    assert set(found) == {("BTC", "trades"), ("USDT", "newest balances")}
+    apart = [to_raw(parse_amount(str(each)), 8) for each in found["ETH", "newest balances"]]
+    assert set(found) == {("BTC", "trades"), ("ETH", "newest balances")}
     assert apart[1] - apart[0] == 1
     assert "account" not in result.samples[0]
 

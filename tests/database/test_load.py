@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from time import monotonic
 
@@ -67,6 +68,8 @@ def test_an_interrupted_load_is_finished(
     def cut_off(size: Size) -> Iterator[Record]:
         for number, record in enumerate(generate(size)):
             if number == 700:
+                # What was sent has its time to arrive.
+                time.sleep(1)
                 raise KeyboardInterrupt
             yield record
 

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,20 @@ import pytest
 from cassandra.cluster import Session
 
 from balancebook.assets import label
+from balancebook.checks import CHECKS
+from balancebook.checks.context import Context
 from balancebook.demo.faults import command
+from balancebook.demo.faults.journal import Fault
 from balancebook.demo.faults.kinds import KINDS, FaultKind
 from balancebook.settings import Profile, retarget
+from balancebook.verdict import Result
 from checking import GRACE_S, run_check
 from e2e.commands import HANGS_S
 from small_exchange import filled
 
 BROKEN = [each for each in KINDS.values() if each.of_ledger]
 # A balance that does not add up, and half a trade, are missed by the sums too.
+CODES = [f"L00{number}" for number in range(1, 8)]
 ALSO = {"ledger_sum": {"L007"}, "ledger_trade": {"L007"}}
 
 
@@ -49,31 +54,49 @@ def audited(profile: Profile, environment: dict[str, str], out: Path) -> tuple[i
     return done.returncode, json.loads(done.stdout)
 
 
+def asked(profile: Profile) -> dict[str, Result]:
+    """What each check of the notebook says, by one audit."""
+    ctx = Context(profile.model_copy(update={"grace_s": GRACE_S}))
+    try:
+        return {code: CHECKS[code].run(ctx) for code in CODES}
+    finally:
+        ctx.close()
+
+
 @pytest.mark.parametrize("kind", BROKEN, ids=lambda kind: kind.name)
 def test_a_fault_of_the_ledger_is_named_exactly(
-    damaged: Profile, environment: dict[str, str], tmp_path: Path, kind: FaultKind
+    damaged: Profile, environment: dict[str, str], kind: FaultKind
 ) -> None:
     """Each finds the ledger whole again, as the undo of the one before has left it."""
     fault = command.inject(kind.name, damaged, options={"rows": 3}, env=environment)
-    code, record = audited(damaged, environment, tmp_path)
+    found = asked(damaged)
     command.undo(damaged, env=environment)
-    assert code == 10, record["error"]
-    found = {result["code"]: result for result in record["results"]}
     failing = {str(kind.found_as)} | ALSO.get(kind.name, set())
-    assert {each for each, result in found.items() if result["verdict"] == "fail"} == failing
-    assert {result["verdict"] for each, result in found.items() if each not in failing} == {"pass"}
-    samples = found[str(kind.found_as)]["samples"]
+    assert {each for each, result in found.items() if result.verdict == "fail"} == failing
+    assert {result.verdict.value for each, result in found.items() if each not in failing} == {"pass"}
+    _are_those_injected(found[str(kind.found_as)].samples, fault, damaged)
+
+
+def _are_those_injected(samples: Sequence[Mapping[str, Any]], fault: Fault, place: Profile) -> None:
     keys = [each["key"] for each in fault.injected]
     assert sorted((each["account"], each["entry"]) for each in samples) == sorted(
         (key["user_id"], key["seq"]) for key in keys
     )
-    assert {each["asset"] for each in samples} == {label(key["asset_id"], damaged.registry) for key in keys}
+    assert {each["asset"] for each in samples} == {label(key["asset_id"], place.registry) for key in keys}
     # Of a spare entry nothing was expected; of all else both are told, and differ.
     assert all(each["expected"] != each["found"] and each["found"] is not None for each in samples)
 
 
-def test_undone_it_passes(damaged: Profile, environment: dict[str, str], tmp_path: Path) -> None:
+def test_the_notebook_fails_and_undone_it_passes(
+    damaged: Profile, environment: dict[str, str], tmp_path: Path
+) -> None:
+    fault = command.inject("ledger_sum", damaged, options={"rows": 3}, env=environment)
+    code, record = audited(damaged, environment, tmp_path)
+    command.undo(damaged, env=environment)
+    assert code == 10, record["error"]
+    named = next(result for result in record["results"] if result["code"] == "L001")
+    _are_those_injected(named["samples"], fault, damaged)
     code, record = audited(damaged, environment, tmp_path)
     assert (code, record["verdict"]) == (0, "pass")
-    assert [each["code"] for each in record["results"]] == [f"L00{n}" for n in (1, 2, 3, 6, 4, 7, 5)]
+    assert sorted(each["code"] for each in record["results"]) == sorted(CODES)
     assert run_check("V005", damaged.model_copy(update={"grace_s": GRACE_S})).verdict == "pass"

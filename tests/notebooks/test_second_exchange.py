@@ -67,7 +67,8 @@ def parameters(entry: Entry) -> list[str]:
     """An account of this exchange for each parameter that names one; a quick measurement."""
     accounts = [each.name for each in entry.parameters if each.kind == ACCOUNT and each.default is not None]
     given = [f"{name}={NOBODY if name.startswith('unknown') else SEVERAL}" for name in accounts]
-    return given + (["rounds=5", "calls=1"] if entry.name == "latency_analysis" else [])
+    short = {"latency_analysis": ["rounds=5", "calls=1"], "balance_queries": ["sample=2", "repeats=1"]}
+    return given + short.get(entry.name, [])
 
 
 def test_it_is_loaded_once(second: Profile) -> None:
@@ -84,7 +85,7 @@ def test_every_notebook_runs_on_it(run: Run, entry: Entry) -> None:
     assert record.optional_missing == []
 
 
-@pytest.mark.parametrize("name", ["balance_queries", "ledger_audit"])
+@pytest.mark.parametrize("name", ["balance_explorer", "balance_queries", "ledger_audit"])
 def test_it_says_the_same_again(run: Run, environment: dict[str, str], name: str) -> None:
     record, folder = run(name, *parameters(find_entry(name)))
     assert record.exit_code == 0, record.results

@@ -39,9 +39,9 @@ def test_there_are_notebooks_to_check() -> None:
 
 
 def test_an_altered_balance_makes_it_fail(fixed: dict[str, str], tmp_path: Path) -> None:
-    altered = tmp_path / "readiness.ipynb"
-    stored = (ROOT / "notebooks" / "readiness.ipynb").read_text()
-    assert stored.count("10100000") >= 2
+    altered = tmp_path / "wrong_balance.ipynb"
+    stored = (ROOT / "runbooks" / "wrong_balance.ipynb").read_text()
+    assert stored.count("10100000") >= 1
     altered.write_text(stored.replace("10100000", "10100001"))
     done = nbval(altered, fixed)
     assert done.returncode == 1, done.stdout[-4000:]
