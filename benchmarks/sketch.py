@@ -15,8 +15,7 @@ import time
 
 import numpy as np
 
-from balancebook.sketch.layout import RowLayout
-from balancebook.sketch.rows import Page
+from balancebook.sketch.layout import Page, RowLayout
 from balancebook.sketch.sketch import Sketch
 
 _WIDTHS = (8, 4, 8, 8, 8, 8)

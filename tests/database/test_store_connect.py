@@ -18,7 +18,8 @@ import trustme
 
 from balancebook.demo.node import Node
 from balancebook.profile import Limits, Profile, Secret, Tls
-from balancebook.store.connect import _VERSIONS, close, connect
+from balancebook.store import connect as connecting
+from balancebook.store.connect import close, connect
 from balancebook.store.errors import StoreError
 from balancebook.store.health import view_health
 from balancebook.store.reader import open_reader
@@ -125,15 +126,8 @@ def test_the_driver_writes_nothing_to_stderr(profile: Profile, capfd: pytest.Cap
     assert capfd.readouterr().err == ""
 
 
-def test_an_older_server_is_spoken_to_in_its_version(
-    profile: Profile, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Cassandra 5.0 refuses v2 as one of 3.11 refuses v5.
-    monkeypatch.setitem(_VERSIONS, "auto", (2, 4))
-    session = connect(profile)
-    assert session.cluster.protocol_version == 4
-    close(session)
-    monkeypatch.setitem(_VERSIONS, "auto", (2,))
+def test_a_server_that_does_not_speak_the_version(profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connecting, "_PROTOCOL_VERSION", 2)
     assert _fails(profile).kind == "protocol"
 
 

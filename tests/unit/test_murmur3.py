@@ -6,13 +6,14 @@ from cassandra.metadata import Murmur3Token
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from balancebook.sketch.murmur3 import token
+from balancebook.sketch.machine_code import Kernel
 
 _LOWEST = -(2**63)
+token = Kernel("murmur3.token", "u1[:] i8 i8")
 
 
 def token_of(key: bytes, before: int = 3) -> int:
-    return int(token(np.frombuffer(bytes(before) + key, np.uint8), before, len(key)))
+    return token(np.frombuffer(bytes(before) + key, np.uint8), before, len(key))
 
 
 @settings(max_examples=500, deadline=None)

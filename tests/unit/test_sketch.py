@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import itertools
 import random
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,9 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from balancebook.sketch.compiler import kernel_folder, writable
-from balancebook.sketch.layout import RowLayout, fixed_width
-from balancebook.sketch.rows import Page
+from balancebook.sketch.layout import Page, RowLayout, fixed_width
 from balancebook.sketch.sketch import (
     Folded,
     FoundRows,
@@ -336,24 +331,3 @@ def test_widths() -> None:
         None,
         None,
     ]
-
-
-def test_kernels_are_kept_where_files_can_be_made(tmp_path: Path) -> None:
-    folder = kernel_folder({"BALANCEBOOK_CACHE": str(tmp_path)})
-    assert folder.is_relative_to(tmp_path)
-    assert writable(folder)
-    assert kernel_folder({"NUMBA_CACHE_DIR": str(tmp_path)}) == tmp_path
-    (tmp_path / "file").write_text("")
-    assert not writable(kernel_folder({"BALANCEBOOK_CACHE": str(tmp_path / "file")}))
-
-
-def test_without_a_place_to_keep_kernels_they_still_work(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    code = "from balancebook.sketch.compiler import kernel\nassert kernel(lambda x: x + 1)(1) == 2\n"
-    environment = {"BALANCEBOOK_CACHE": str(tmp_path / "file")}
-    subprocess.run([sys.executable, "-c", code], env=environment, check=True)  # noqa: S603
-
-
-def test_the_command_line_does_not_load_numba() -> None:
-    code = "import sys, balancebook.cli; sys.exit('numba' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603

@@ -14,11 +14,11 @@ from balancebook.ledger.breaks import Break, Breaks, Problem, identity_of
 from balancebook.ledger.entries import EXACT, SUMS, Entries, EntryReader, Money, Numbers
 from balancebook.ledger.kinds import Kinds
 from balancebook.ledger.rules import CREDIT, DEBIT, DEPOSIT, WITHDRAW
-from balancebook.sketch.compiler import kernel
+from balancebook.sketch.machine_code import Kernel
 
 IN, OUT, TRADED, OTHER, NEWEST = range(5)
 _WHAT = {DEPOSIT: IN, WITHDRAW: OUT, DEBIT: TRADED, CREDIT: TRADED}
-_LOW = 0xFFFFFFFF
+_TOTALS = Kernel("columns_kernels.totals", "i8[:] i8[:] i8[:] i8[:] i8[:,:] i8[:,:]")
 
 
 @dataclass
@@ -138,27 +138,10 @@ def exact_negative(amount: Any) -> Any:
         return -amount
 
 
-@kernel
-def _totals(
-    assets: Numbers, what: Numbers, amounts: Numbers
-) -> tuple[Numbers, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """For each asset the row where it first is, and by `what` the sums of the upper halves of its amounts and of the
-    lower ones: of fewer than 2^31 rows neither overflows."""
-    rows = assets.shape[0]
-    changes = 0
-    for row in range(rows):
-        changes += row == 0 or assets[row] != assets[row - 1]
-    first = np.empty(changes, np.int64)
-    high, low = np.zeros((changes, 5), np.int64), np.zeros((changes, 5), np.int64)
-    count = at = 0
-    for row in range(rows):
-        if row == 0 or assets[row] != assets[row - 1]:
-            at = 0
-            while at < count and assets[first[at]] != assets[row]:
-                at += 1
-            if at == count:
-                first[at] = row
-                count += 1
-        high[at, what[row]] += amounts[row] >> 32
-        low[at, what[row]] += amounts[row] & _LOW
-    return first[:count].copy(), high[:count].copy(), low[:count].copy()
+def _totals(assets: Numbers, what: Numbers, amounts: Numbers) -> tuple[Numbers, Numbers, Numbers]:
+    """For each asset the row where it first is, and by `what` the sums of the upper and of the lower halves of its
+    amounts."""
+    runs = int(np.count_nonzero(assets[1:] != assets[:-1])) + 1
+    first, high, low = np.zeros(runs, np.int64), np.zeros((runs, 5), np.int64), np.zeros((runs, 5), np.int64)
+    count = _TOTALS(assets, what, amounts, first, high, low)
+    return first[:count], high[:count], low[:count]

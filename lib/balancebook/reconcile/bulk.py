@@ -18,7 +18,7 @@ from balancebook.reconcile.kinds import Kind
 from balancebook.reconcile.readback import Rereader
 from balancebook.reconcile.sides import BASE, VIEW
 from balancebook.reconcile.values import canonical
-from balancebook.sketch.rows import Words
+from balancebook.sketch.layout import Words
 from balancebook.sketch.sketch import FoundRows, Items, key_lanes
 from balancebook.store.raw import RawCells
 

@@ -18,7 +18,7 @@ from balancebook.errors import UsageError
 from balancebook.profile import Profile
 from balancebook.reconcile.fold import Counts, FoldedPart, Job, ThreadFolder, no_counts
 from balancebook.reconcile.sides import VIEW
-from balancebook.sketch.rows import Words
+from balancebook.sketch.layout import Words
 from balancebook.sketch.sketch import KeyWidthError
 from balancebook.store.errors import StoreError
 from balancebook.store.pace import Pace, pace_of

@@ -19,7 +19,7 @@ from balancebook.errors import UsageError
 from balancebook.reconcile.fold import Bucket, Counts, no_counts
 from balancebook.reconcile.found import RawDifference, Tally
 from balancebook.reconcile.kinds import Kind
-from balancebook.sketch.rows import Words
+from balancebook.sketch.layout import Words
 from balancebook.store.ranges import RangeTask
 from balancebook.store.raw import RawCells
 

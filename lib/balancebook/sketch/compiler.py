@@ -1,63 +1,23 @@
-"""numba, with compiled kernels kept on disk: compiling them takes seconds, loading them a fraction of one."""
+"""numba: from functions to machine code. Imported by what is compiled, and by machine_code when it has to be."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-import tempfile
-from collections.abc import Callable, Mapping
-from pathlib import Path
+import importlib
+from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-from platformdirs import user_cache_dir
+import llvmlite.binding as llvm
+import numba
+from numba import carray, types
+
+from balancebook.sketch.machine_code import Kernel
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
 
-def kernel_folder(env: Mapping[str, str] = os.environ) -> Path:
-    """The folder of the compiled kernels: NUMBA_CACHE_DIR, else one below BALANCEBOOK_CACHE or the user's cache.
-
-    Its name holds a digest of this package's sources: numba looks for changes in a kernel's own file only, and would
-    take an old kernel when a function that it calls, in another file, has changed.
-    """
-    if named := env.get("NUMBA_CACHE_DIR"):
-        return Path(named)
-    own = env.get("BALANCEBOOK_CACHE")
-    root = Path(own).expanduser().absolute() if own else Path(user_cache_dir("balancebook"))
-    digest = hashlib.sha256()
-    for source in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(source.read_bytes())
-    return root / "kernels" / digest.hexdigest()[:16]
-
-
-def writable(folder: Path) -> bool:
-    """Whether files can be made there; the folder is made if need be."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return True
-    except OSError:
-        return False
-
-
-_folder = kernel_folder()
-# Without a place to keep them, kernels are compiled anew by each process.
-_KEPT = writable(_folder)
-if _KEPT:
-    # numba reads it once, when it is imported.
-    os.environ.setdefault("NUMBA_CACHE_DIR", str(_folder))
-
-import numba  # noqa: E402
-from numba.core import config  # noqa: E402
-
-if _KEPT:
-    # Somebody may have imported numba before.
-    setattr(config, "CACHE_DIR", str(_folder))  # noqa: B010 (numba makes its settings at run time)
-
-
 def kernel(function: Function) -> Function:
-    """The function compiled by numba, called from Python: without Python objects, the GIL released."""
-    compiled: Any = numba.njit(nogil=True, cache=_KEPT, error_model="numpy")(function)
+    """A function for numba: it raises nothing and allocates nothing."""
+    compiled: Any = numba.njit(error_model="numpy")(function)
     return cast(Function, compiled)
 
 
@@ -65,3 +25,42 @@ def part(function: Function) -> Function:
     """The function compiled into the kernels that call it."""
     compiled: Any = numba.njit(forceinline=True, error_model="numpy")(function)
     return cast(Function, compiled)
+
+
+def object_code(declared: Kernel, machine: Any) -> bytes:
+    """An object file with the kernel as a C function of its name: of each array its address, then its shape."""
+    entry = _entry(declared)
+    module = llvm.parse_assembly(entry.inspect_llvm())
+    for function in module.functions:
+        if not function.is_declaration and function.name != entry.native_name:
+            function.linkage = "internal"
+    module.get_function(entry.native_name).name = declared.name
+    # As nothing else is called from outside, what numba adds to raise and to count references is seen to be unused. The
+    # code itself is optimized already.
+    passes = llvm.create_new_module_pass_manager()
+    passes.add_ipsccp_pass()
+    passes.add_simplify_cfg_pass()
+    passes.add_instruction_combine_pass()
+    passes.add_simplify_cfg_pass()
+    passes.add_global_dead_code_eliminate_pass()
+    passes.run(module, llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options()))
+    needed = [each.name for each in module.functions if each.is_declaration]
+    if foreign := [name for name in needed if not name.startswith("llvm.")]:
+        raise TypeError(f"{declared.name} raises or allocates: it needs {', '.join(foreign)}.")
+    return bytes(machine.emit_object(module))
+
+
+def _entry(declared: Kernel) -> Any:
+    """The kernel as numba's C callback."""
+    function = getattr(importlib.import_module(f"balancebook.sketch.{declared.module}"), declared.name)
+    signature: list[Any] = []
+    taken, passed = [], []
+    for number, (dtype, dimensions) in enumerate(declared.arguments):
+        kind, name = numba.from_dtype(dtype), f"a{number}"
+        shape = [f"{name}_{axis}" for axis in range(dimensions)]
+        signature += [types.CPointer(kind), *[types.int64] * dimensions] if dimensions else [kind]
+        taken += [name, *shape]
+        passed.append(f"carray({name}, ({', '.join(shape)},))" if dimensions else name)
+    source = f"lambda {', '.join(taken)}: function({', '.join(passed)})"
+    entry = eval(source, {"function": function, "carray": carray})  # noqa: S307 (made of names and numbers)
+    return numba.cfunc(types.int64(*signature), error_model="numpy")(entry)

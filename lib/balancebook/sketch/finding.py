@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from balancebook.sketch.compiler import kernel, part
-from balancebook.sketch.layout import Walk
-from balancebook.sketch.rows import LEFT_OVER, OK, Page, Places, Words, hash_bytes, next_row
+from balancebook.sketch.layout import LEFT_OVER, OK, Page, Places, Words
+from balancebook.sketch.rows import hash_bytes, next_row
 
 _WORD = 8
 
@@ -24,37 +24,45 @@ def _holds(wanted: Words, lane: np.uint64) -> bool:
 
 
 @kernel
-def open_table(lanes: Words, places: int) -> Words:
-    """A table for `find` of `places`, a power of two and more than there are lanes."""
-    table = np.zeros(places, np.uint64)
-    mask = np.uint64(places - 1)
+def fill_table(lanes: Words, table: Words) -> int:
+    """Make zeros, a power of two and more than there are lanes, a table for `find`."""
+    mask = np.uint64(table.shape[0] - 1)
     for lane in lanes:
         place = lane & mask
         while table[np.int64(place)] != 0 and table[np.int64(place)] != lane:
             place = (place + np.uint64(1)) & mask
         table[np.int64(place)] = lane
-    return table
+    return OK
 
 
 @kernel
-def find(
-    body: Page, at: int, rows: int, walk: Walk, seeds: Words, wanted: Words, by_key: bool
-) -> tuple[int, Page, Places, Words, int]:
-    """The rows that are wanted: (code, their bytes one after the other, where each ends in them, lanes (n, 2) of their
-    key and of themselves, rows left out).
+def find(  # noqa: PLR0913, PLR0917 (C has no other way)
+    body: Page,
+    at: int,
+    rows: int,
+    widths: Places,
+    keys: int,
+    seeds: Words,
+    wanted: Words,
+    by_key: int,
+    starts: Places,
+    ends: Places,
+    taken: Page,
+    bounds: Places,
+    lanes: Words,
+    counted: Places,
+) -> int:
+    """Take the rows that are wanted. Returns a code; counted: how many were taken, and how many are no view row.
 
-    By key: those whose key has its lane in the open table `wanted`; else those whose own lane a is there.
+    By key: those whose key has its lane in the open table `wanted`; else those whose own lane a is there. starts, ends:
+    space to work in, by column. taken: the rows' bytes, one after the other, and bounds: where each ends in them; lanes
+    (n, 2) of their key and of themselves.
     """
-    widths, keys = walk.widths, walk.keys
-    columns = widths.shape[0]
-    starts, ends = np.empty(columns, np.int64), np.empty(columns, np.int64)
-    bounds = np.empty((rows, 2), np.int64)
-    lanes = np.empty((rows, 2), np.uint64)
     count = size = dropped = 0
     for _ in range(rows):
         code, end, absent = next_row(body, at, widths, keys, starts, ends)
         if code != OK:
-            return code, body[:0].copy(), bounds[:0, 1].copy(), lanes[:0], dropped
+            return code
         if absent:
             dropped += 1
         else:
@@ -67,40 +75,28 @@ def find(
             if _holds(wanted, lane):
                 lanes[count, 0] = hash_bytes(body, at, key_end, seeds[2], seeds[3])[0]
                 lanes[count, 1] = hash_bytes(body, at, end, seeds[0], seeds[1])[0]
-                bounds[count, 0], bounds[count, 1] = at, end
+                for place in range(at, end):
+                    taken[size + place - at] = body[place]
                 size += end - at
+                bounds[count] = size
                 count += 1
         at = end
-    taken = np.empty(size, np.uint8)
-    size = 0
-    for row in range(count):
-        start, end = bounds[row]
-        taken[size : size + end - start] = body[start:end]
-        size += end - start
-        bounds[row, 1] = size
-    return (
-        (OK if at == body.shape[0] else LEFT_OVER),
-        taken,
-        bounds[:count, 1].copy(),
-        lanes[:count].copy(),
-        dropped,
-    )
+    counted[0], counted[1] = count, dropped
+    return OK if at == body.shape[0] else LEFT_OVER
 
 
 @kernel
-def key_lane(body: Page, start: int, end: int, seeds: Words) -> np.uint64:
-    """Lane a of a key, as `find` by key compares it."""
-    return hash_bytes(body, start, end, seeds[2], seeds[3])[0]
+def key_lane(body: Page, seeds: Words) -> np.int64:
+    """Lane a of a key, as `find` by key compares it; in two's complement."""
+    return np.int64(hash_bytes(body, 0, body.shape[0], seeds[2], seeds[3])[0])
 
 
 @kernel
-def key_lanes(names: Words, widths: Places, keys: int, seeds: Words) -> Words:
-    """Lane a of the key of each item that is named by its key's words (see RowLayout.key_cells)."""
-    lanes = np.empty(names.shape[0], np.uint64)
-    size = 4 * keys
-    for column in range(keys):
-        size += widths[column]
-    body = np.zeros(size, np.uint8)
+def key_lanes(names: Words, widths: Places, keys: int, seeds: Words, body: Page, lanes: Words) -> int:
+    """Lane a of the key of each item that is named by its key's words (see RowLayout.key_cells), into `lanes`.
+
+    body: zeros, space for the key's cells with their lengths.
+    """
     for item in range(names.shape[0]):
         at = word = 0
         for column in range(keys):
@@ -113,5 +109,5 @@ def key_lanes(names: Words, widths: Places, keys: int, seeds: Words) -> Words:
                     body[at + byte] = (value >> np.uint64(8 * byte)) & np.uint64(255)
                 at += min(_WORD, widths[column] - start)
                 word += 1
-        lanes[item] = hash_bytes(body, 0, size, seeds[2], seeds[3])[0]
-    return lanes
+        lanes[item] = hash_bytes(body, 0, body.shape[0], seeds[2], seeds[3])[0]
+    return OK

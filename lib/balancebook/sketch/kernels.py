@@ -5,20 +5,31 @@ A cell is a row of uint64: count, lane a, lane b, check, and the words that name
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from balancebook.sketch.compiler import kernel, part
-from balancebook.sketch.layout import Walk
-from balancebook.sketch.memory import fold_product, load64, prefetch
-from balancebook.sketch.rows import (
+from balancebook.sketch.layout import (
+    BLOCK,
+    CHECK,
+    COUNT,
     KEY_WIDTH,
+    LANE_A,
+    LANE_B,
     LEFT_OVER,
+    LEVEL_BITS,
+    LEVEL_CELLS,
+    LEVELS,
+    NAME,
     OK,
     TOO_NEAR,
     Page,
+    Places,
     Words,
+)
+from balancebook.sketch.memory import fold_product, load64, prefetch
+from balancebook.sketch.rows import (
     hash_bytes,
     is_regular,
     key_is_regular,
@@ -27,27 +38,7 @@ from balancebook.sketch.rows import (
     partition_token,
 )
 
-COUNT, LANE_A, LANE_B, CHECK, NAME = range(5)
-LEVELS = 6
-LEVEL_BITS = 4
-LEVEL_CELLS = 256
-
-
-class Shape(NamedTuple):
-    """A sketch's measures: cells of each third of its main part, words that name a row, which bucket of how many.
-
-    Behind the main part stand LEVELS small ones of 3 * LEVEL_CELLS, each with one in 16 of the rows of the one before;
-    from them the number of differences is estimated.
-    """
-
-    third: int
-    words: int
-    bucket: int
-    buckets: int
-
-
 _LOW = np.uint64(0xFFFFFFFF)
-_BLOCK = 16
 _LEVEL_MASK = np.uint64(2**LEVEL_BITS - 1)
 
 
@@ -126,42 +117,51 @@ def _add_all(cells: Words, size: int, lanes: Words, names: Words, count: int) ->
 
 
 @kernel
-def fold(  # noqa: PLR0912, PLR0915 (in one piece: what is split off by rows costs more than it tells)
-    body: Page, at: int, rows: int, walk: Walk, seeds: Words, cells: Words, shape: Shape
-) -> tuple[int, int, int, int]:
-    """Add the page's rows to the cells. Returns (code, rows folded, left out as no view row, left out as too new).
+def fold(  # noqa: PLR0912, PLR0913, PLR0917 (in one piece: what is split off by rows costs more than it tells)
+    body: Page,
+    at: int,
+    rows: int,
+    widths: Places,
+    keys: int,
+    stride: int,
+    places: Places,
+    lengths: Words,
+    word_ends: Places,
+    word_shifts: Words,
+    base_key: Places,
+    view_key: Places,
+    cutoff: int,
+    latest: int,
+    horizon: int,
+    seeds: Words,
+    cells: Words,
+    size: int,
+    words: int,
+    bucket: int,
+    buckets: int,
+    starts: Places,
+    ends: Places,
+    lanes: Words,
+    names: Words,
+    serialized: Page,
+    left_out: Places,
+) -> int:
+    """Add the page's rows to the cells. Returns a code; left_out: how many are no view row, and how many too new.
 
-    With several buckets only rows whose key belongs to the bucket are added; all are counted. If the code is not OK,
-    some rows of the page have been added.
+    From `widths` on as in Walk, from `size` on as in Shape. Space to work in: starts, ends: by column; lanes, names:
+    BLOCK rows; serialized: if rows are named by tokens, for a partition key. With several buckets only rows whose key
+    belongs to the bucket are added; all are counted. If the code is not OK, some rows of the page have been added.
     """
-    # Unpacked once: numba counts references to an array each time that it is taken out of a tuple.
-    (
-        widths,
-        keys,
-        stride,
-        places,
-        lengths,
-        word_ends,
-        word_shifts,
-        base_key,
-        view_key,
-        cutoff,
-        latest,
-        horizon,
-    ) = walk
-    size, words, bucket, buckets = shape
     columns, by_key = widths.shape[0], word_ends.shape[0] > 0
-    starts, ends = np.empty(columns, np.int64), np.empty(columns, np.int64)
     # Rows wait here a moment, while the cells that they go to come from memory.
-    lanes, names, waiting = np.empty((_BLOCK, 3), np.uint64), np.empty((_BLOCK, words), np.uint64), 0
-    serialized = np.empty(0 if by_key else body.shape[0] + 3 * columns, np.uint8)
+    waiting = 0
     row_seed, row_seed2, key_seed, key_seed2 = seeds[0], seeds[1], seeds[2], seeds[3]
     key_size = places[keys] if keys < places.shape[0] else stride
     needs_bounds = cutoff >= 0 or not by_key
     dropped = newer = 0
     if at < 4:
-        return TOO_NEAR, 0, 0, 0
-    for row in range(rows):
+        return TOO_NEAR
+    for _ in range(rows):
         if is_regular(body, at, stride, places, lengths):
             end, key_end = at + stride, at + key_size
             if needs_bounds:
@@ -171,13 +171,13 @@ def fold(  # noqa: PLR0912, PLR0915 (in one piece: what is split off by rows cos
         else:
             code, end, absent = next_row(body, at, widths, keys, starts, ends)
             if code != OK:
-                return code, row - dropped - newer, dropped, newer
+                return code
             if absent:
                 dropped += 1
                 at = end
                 continue
             if by_key and not key_is_regular(widths, keys, starts, ends):
-                return KEY_WIDTH, row - dropped - newer, dropped, newer
+                return KEY_WIDTH
             key_end = ends[keys - 1]
         if cutoff >= 0 and ends[cutoff] - starts[cutoff] == widths[cutoff]:
             moment = number_before(body, ends[cutoff], widths[cutoff])
@@ -203,26 +203,25 @@ def fold(  # noqa: PLR0912, PLR0915 (in one piece: what is split off by rows cos
             names[waiting, 0] = partition_token(body, base_key, starts, ends, serialized)
             names[waiting, 1] = partition_token(body, view_key, starts, ends, serialized)
         waiting += 1
-        if waiting == _BLOCK:
-            _add_all(cells, size, lanes, names, _BLOCK)
+        if waiting == BLOCK:
+            _add_all(cells, size, lanes, names, BLOCK)
             waiting = 0
         at = end
     _add_all(cells, size, lanes, names, waiting)
-    return (OK if at == body.shape[0] else LEFT_OVER), rows - dropped - newer, dropped, newer
+    left_out[0], left_out[1] = dropped, newer
+    return OK if at == body.shape[0] else LEFT_OVER
 
 
 @kernel
-def peel(cells: Words, first: int, size: int) -> tuple[Words, bool]:
+def peel(cells: Words, first: int, size: int, found: Words, waiting: Places) -> int:
     """Take items off the 3 * size cells from `first` on, one pure cell after the other, until none is pure.
 
-    Returns the items as rows of uint64 (count is 1 or 2^64-1, the rest as folded), and whether every cell is empty now:
-    then these are all. The cells are used up.
+    Returns how many; they are in `found`, which has a row for each cell (count is 1 or 2^64-1, the rest as folded). If
+    every cell is empty then, these are all. waiting: space for 4 * 3 * size + 3, since every cell comes once, and each
+    peeled item brings its three back.
     """
     total = 3 * size
-    found = np.empty((total, cells.shape[1]), np.uint64)
     count = 0
-    # Every cell once, and each peeled item brings its three back.
-    waiting = np.empty(4 * total + 3, np.int64)
     for place in range(total):
         waiting[place] = first + place
     left = total
@@ -248,8 +247,4 @@ def peel(cells: Words, first: int, size: int) -> tuple[Words, bool]:
             left += 1
         item[COUNT] = sign
         count += 1
-    empty = True
-    for place in range(first, first + total):
-        for word in range(cells.shape[1]):
-            empty &= cells[place, word] == 0
-    return found[:count].copy(), empty
+    return count

@@ -9,6 +9,20 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+Page = npt.NDArray[np.uint8]
+Words = npt.NDArray[np.uint64]
+Places = npt.NDArray[np.int64]
+
+# What a kernel says of a page.
+OK, CUT_SHORT, BAD_LENGTH, LEFT_OVER, KEY_WIDTH, TOO_NEAR = range(6)
+# A cell of a sketch: sums of these, and from NAME on of the words that name a row.
+COUNT, LANE_A, LANE_B, CHECK, NAME = range(5)
+LEVELS = 6
+LEVEL_BITS = 4
+LEVEL_CELLS = 256
+# So many rows are folded at a time.
+BLOCK = 16
+
 _WIDTHS = {
     "tinyint": 1,
     "boolean": 1,
@@ -32,6 +46,19 @@ def fixed_width(cql_type: str) -> int | None:
     return _WIDTHS.get(cql_type)
 
 
+class Shape(NamedTuple):
+    """A sketch's measures: cells of each third of its main part, words that name a row, which bucket of how many.
+
+    Behind the main part stand LEVELS small ones of 3 * LEVEL_CELLS, each with one in 16 of the rows of the one before;
+    from them the number of differences is estimated.
+    """
+
+    third: int
+    words: int
+    bucket: int
+    buckets: int
+
+
 class Walk(NamedTuple):
     """A layout as the kernels take it.
 
@@ -42,15 +69,15 @@ class Walk(NamedTuple):
     latest < value <= horizon are left out.
     """
 
-    widths: npt.NDArray[np.int64]
+    widths: Places
     keys: int
     stride: int
-    places: npt.NDArray[np.int64]
-    lengths: npt.NDArray[np.uint64]
-    word_ends: npt.NDArray[np.int64]
-    word_shifts: npt.NDArray[np.uint64]
-    base_key: npt.NDArray[np.int64]
-    view_key: npt.NDArray[np.int64]
+    places: Places
+    lengths: Words
+    word_ends: Places
+    word_shifts: Words
+    base_key: Places
+    view_key: Places
     cutoff: int
     latest: int
     horizon: int

@@ -8,9 +8,9 @@ becomes 2^63-1, and an empty key has the token -2^63 (dht/Murmur3Partitioner.jav
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from balancebook.sketch.compiler import kernel, part
+from balancebook.sketch.layout import Page
 from balancebook.sketch.memory import load64
 
 _C1 = np.uint64(0x87C37B91114253D5)
@@ -35,7 +35,7 @@ def _finish(word: np.uint64) -> np.uint64:
 
 
 @part
-def _tail(body: npt.NDArray[np.uint8], start: int, end: int) -> np.uint64:
+def _tail(body: Page, start: int, end: int) -> np.uint64:
     """Up to 8 bytes, each of them sign-extended to 64 bits before it is put in its place."""
     if end >= 8:
         # What stands before them is shifted out.
@@ -53,13 +53,13 @@ def _tail(body: npt.NDArray[np.uint8], start: int, end: int) -> np.uint64:
 
 
 @kernel
-def token(body: npt.NDArray[np.uint8], start: int, length: int) -> np.int64:
+def token(body: Page, start: int, length: int) -> np.int64:
     """As token_part, for Python."""
     return token_part(body, start, length)
 
 
 @part
-def token_part(body: npt.NDArray[np.uint8], start: int, length: int) -> np.int64:
+def token_part(body: Page, start: int, length: int) -> np.int64:
     """The token of the serialized partition key body[start:start + length].
 
     One column: its bytes. Several: each as [uint16 length][bytes][0], one after the other.

@@ -9,17 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from balancebook.sketch.compiler import part
+from balancebook.sketch.layout import BAD_LENGTH, CUT_SHORT, OK, Page, Places, Words
 from balancebook.sketch.memory import fold_product, load32, load64, swap64
 from balancebook.sketch.murmur3 import token_part
-
-Page = npt.NDArray[np.uint8]
-Words = npt.NDArray[np.uint64]
-Places = npt.NDArray[np.int64]
-
-OK, CUT_SHORT, BAD_LENGTH, LEFT_OVER, KEY_WIDTH, TOO_NEAR = range(6)
 
 _K = np.uint64(0xA0761D6478BD642F)
 

@@ -9,13 +9,32 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from balancebook.sketch import finding, kernels
-from balancebook.sketch import rows as pages
-from balancebook.sketch.kernels import Shape
-from balancebook.sketch.layout import RowLayout
-from balancebook.sketch.rows import Page, Words
+from balancebook.sketch import layout as pages
+from balancebook.sketch.layout import (
+    BLOCK,
+    COUNT,
+    LANE_A,
+    LANE_B,
+    LEVEL_BITS,
+    LEVEL_CELLS,
+    LEVELS,
+    NAME,
+    Page,
+    RowLayout,
+    Shape,
+    Words,
+)
+from balancebook.sketch.machine_code import Kernel
 from balancebook.store.errors import StoreError
 
+_WALK = "i8[:] i8 i8 i8[:] u8[:] i8[:] u8[:] i8[:] i8[:] i8 i8 i8"
+_SHAPE, _ROOM = "i8 i8 i8 i8", "i8[:] i8[:] u8[:,:] u8[:,:] u1[:]"
+_FOLD = Kernel("kernels.fold", f"u1[:] i8 i8 {_WALK} u8[:] u8[:,:] {_SHAPE} {_ROOM} i8[:]")
+_PEEL = Kernel("kernels.peel", "u8[:,:] i8 i8 u8[:,:] i8[:]")
+_FILL_TABLE = Kernel("finding.fill_table", "u8[:] u8[:]")
+_FIND = Kernel("finding.find", "u1[:] i8 i8 i8[:] i8 u8[:] u8[:] i8 i8[:] i8[:] u1[:] i8[:] u8[:,:] i8[:]")
+_KEY_LANE = Kernel("finding.key_lane", "u1[:] u8[:]")
+_KEY_LANES = Kernel("finding.key_lanes", "u8[:,:] i8[:] i8 u8[:] u1[:] u8[:]")
 CELL_BYTES = 8
 _LINE = 64
 _MEANINGS = {
@@ -83,8 +102,13 @@ class Sketch:
         self._shape = Shape(max(1, -(-cells // 3)), layout.words, bucket, buckets)
         self.seeds = seeds_of(seed)
         self._walk = layout.walk()
-        parts = 3 * self._shape.third + 3 * kernels.LEVELS * kernels.LEVEL_CELLS
-        self.cells = _aligned(parts, _padded(kernels.NAME + layout.words))
+        parts = 3 * self._shape.third + 3 * LEVELS * LEVEL_CELLS
+        self.cells = _aligned(parts, _padded(NAME + layout.words))
+        columns = len(layout.widths)
+        self._starts, self._ends = np.empty(columns, np.int64), np.empty(columns, np.int64)
+        self._lanes, self._names = np.empty((BLOCK, 3), np.uint64), np.empty((BLOCK, layout.words), np.uint64)
+        self._serialized = np.empty(0, np.uint8)
+        self._left_out = np.zeros(2, np.int64)
 
     @property
     def nbytes(self) -> int:
@@ -96,11 +120,15 @@ class Sketch:
 
         Raises PageError, KeyWidthError.
         """
-        code, folded, dropped, newer = kernels.fold(
-            body, start, rows, self._walk, self.seeds, self.cells, self._shape
+        needed = 0 if self.layout.keeps_key else len(body) + 3 * len(self.layout.widths)
+        if len(self._serialized) < needed:
+            self._serialized = np.empty(needed, np.uint8)
+        room = self._starts, self._ends, self._lanes, self._names, self._serialized
+        raise_for(
+            _FOLD(body, start, rows, *self._walk, self.seeds, self.cells, *self._shape, *room, self._left_out)
         )
-        raise_for(code)
-        return Folded(folded, dropped, newer)
+        dropped, newer = self._left_out.tolist()
+        return Folded(rows - dropped - newer, dropped, newer)
 
     def merge(self, other: Sketch) -> Self:
         """Add what the other holds."""
@@ -136,18 +164,20 @@ class Sketch:
     def estimate(self) -> int:
         """About how many rows are left in it (16 % off at one sigma), for one that does not peel. Uses up its cells."""
         first = 3 * self._shape.third
-        for level in range(1, kernels.LEVELS + 1):
-            items = self._peeled(first, kernels.LEVEL_CELLS)
+        for level in range(1, LEVELS + 1):
+            items = self._peeled(first, LEVEL_CELLS)
             if items.complete:
-                return int(len(items) << (kernels.LEVEL_BITS * level))
-            first += 3 * kernels.LEVEL_CELLS
-        return 3 * kernels.LEVEL_CELLS << (kernels.LEVEL_BITS * kernels.LEVELS)
+                return int(len(items) << (LEVEL_BITS * level))
+            first += 3 * LEVEL_CELLS
+        return 3 * LEVEL_CELLS << (LEVEL_BITS * LEVELS)
 
     def _peeled(self, first: int, size: int) -> Items:
-        found, complete = kernels.peel(self.cells, first, size)
-        names = found[:, kernels.NAME : kernels.NAME + self.layout.words]
-        lanes = found[:, kernels.LANE_A : kernels.LANE_B + 1]
-        return Items(found[:, kernels.COUNT].view(np.int64), names, lanes, complete)
+        total = 3 * size
+        room, waiting = np.empty((total, self.cells.shape[1]), np.uint64), np.empty(4 * total + 3, np.int64)
+        found = room[: _PEEL(self.cells, first, size, room, waiting)].copy()
+        complete = not self.cells[first : first + total].any()
+        names, lanes = found[:, NAME : NAME + self.layout.words], found[:, LANE_A : LANE_B + 1]
+        return Items(found[:, COUNT].view(np.int64), names, lanes, complete)
 
     def _same_kind(self, other: Sketch) -> None:
         mine, theirs = ((it.seed, it._shape, it.layout.keeps_key) for it in (self, other))
@@ -197,28 +227,38 @@ class Wanted:
     def __init__(self, layout: RowLayout, seed: int, lanes: Iterable[int], *, by_key: bool) -> None:
         self._walk, self._seeds, self._by_key = layout.walk(), seeds_of(seed), by_key
         wanted = lanes if isinstance(lanes, np.ndarray) else np.fromiter(lanes, np.uint64)
-        self._table = finding.open_table(wanted, 1 << (2 * len(wanted) + 2).bit_length())
+        self._table = np.zeros(1 << (2 * len(wanted) + 2).bit_length(), np.uint64)
+        _FILL_TABLE(np.ascontiguousarray(wanted), self._table)
 
     def find(self, body: Page, start: int, rows: int) -> tuple[FoundRows, Folded]:
         """The page's rows that are wanted, and how many rows it has. Raises PageError."""
-        code, taken, ends, lanes, dropped = finding.find(
-            body, start, rows, self._walk, self._seeds, self._table, self._by_key
+        widths, keys = self._walk.widths, self._walk.keys
+        room = np.empty_like(widths), np.empty_like(widths)
+        taken, ends, lanes = np.empty_like(body), np.empty(rows, np.int64), np.empty((rows, 2), np.uint64)
+        wanted, counted = (self._table, self._by_key), np.zeros(2, np.int64)
+        raise_for(
+            _FIND(body, start, rows, widths, keys, self._seeds, *wanted, *room, taken, ends, lanes, counted)
         )
-        raise_for(code)
-        return FoundRows(taken.tobytes(), ends, lanes), Folded(rows - dropped, dropped, 0)
+        count, dropped = counted.tolist()
+        size = int(ends[count - 1]) if count else 0
+        found = FoundRows(taken[:size].tobytes(), ends[:count].copy(), lanes[:count].copy())
+        return found, Folded(rows - dropped, dropped, 0)
 
 
 def key_lanes(layout: RowLayout, names: Words, seed: int) -> Words:
     """The lanes by which `Wanted` looks for the keys of items that are named by them (RowLayout.keeps_key)."""
     walk = layout.walk()
-    return finding.key_lanes(np.ascontiguousarray(names), walk.widths, walk.keys, seeds_of(seed))
+    size = 4 * walk.keys + int(walk.widths[: walk.keys].sum())
+    body, lanes = np.zeros(size, np.uint8), np.empty(len(names), np.uint64)
+    _KEY_LANES(np.ascontiguousarray(names), walk.widths, walk.keys, seeds_of(seed), body, lanes)
+    return lanes
 
 
 def key_lane(cells: Sequence[bytes], seed: int) -> int:
     """The lane by which `Wanted` looks for a key of these cells."""
     parts = [len(cell).to_bytes(4, "big") + cell for cell in cells]
     body = np.frombuffer(b"".join(parts), np.uint8)
-    return int(finding.key_lane(body, 0, len(body), seeds_of(seed)))
+    return _KEY_LANE(body, seeds_of(seed)) % 2**64
 
 
 def raise_for(code: int) -> None:

@@ -25,10 +25,10 @@ from balancebook.store.tls import ssl_context
 # Below this a healthy server behind a slow link would be called dead.
 _LEAST_WAIT_S = 1.0
 _PROBE_S = 2.0
-# Named, since the driver left alone begins with the versions of DSE, one refused connection each. v5: Cassandra 4.0 and
-# later; v4: Cassandra 3 and ScyllaDB.
-_VERSIONS = {"auto": (5, 4), "cassandra": (5, 4), "scylla": (4,)}
-_VERSION_REFUSED = "ProtocolError returned from server while using explicitly set client protocol_version"
+# Named, since the driver left alone begins with the versions of DSE, one refused connection each. Every Cassandra from
+# 2.2 on and ScyllaDB speak v4. v5 packs pages into checked segments, which the driver takes apart in Python: a third
+# more CPU for each page (benchmarks/README.md).
+_PROTOCOL_VERSION = 4
 
 
 def connect(profile: Profile, *, retry_policy: RetryPolicy | None = None) -> Session:
@@ -43,21 +43,17 @@ def connect(profile: Profile, *, retry_policy: RetryPolicy | None = None) -> Ses
     # this logger still sees all.
     logging.getLogger("cassandra").propagate = False
     what = f"connecting to {', '.join(profile.contact_points)} port {profile.port} (profile {profile.name})"
-    for version in _VERSIONS[profile.dialect]:
-        try:
-            cluster = _cluster(profile, retry_policy or RetryPolicy(), version)
-        except BalancebookError:
-            raise
-        except Exception as error:
-            raise translate(error, what=what) from error
-        try:
-            return _session(cluster, profile)
-        except Exception as error:
-            cluster.shutdown()
-            if _VERSION_REFUSED in str(error) and version != _VERSIONS[profile.dialect][-1]:
-                continue
-            raise _explain(error, cluster, profile, what) from error
-    raise AssertionError("every dialect names a version")
+    try:
+        cluster = _cluster(profile, retry_policy or RetryPolicy())
+    except BalancebookError:
+        raise
+    except Exception as error:
+        raise translate(error, what=what) from error
+    try:
+        return _session(cluster, profile)
+    except Exception as error:
+        cluster.shutdown()
+        raise _explain(error, cluster, profile, what) from error
 
 
 def _session(cluster: Cluster, profile: Profile) -> Session:
@@ -98,7 +94,7 @@ def learn_replication(session: Session, keyspace: str) -> None:
     session.cluster.refresh_keyspace_metadata(keyspace, max_schema_agreement_wait=0)
 
 
-def _cluster(profile: Profile, retry_policy: RetryPolicy, protocol_version: int) -> Cluster:
+def _cluster(profile: Profile, retry_policy: RetryPolicy) -> Cluster:
     wait = max(_LEAST_WAIT_S, profile.limits.connect_timeout_s / len(profile.contact_points))
     execution = ExecutionProfile(
         load_balancing_policy=TokenAwarePolicy(DCAwareRoundRobinPolicy(profile.local_dc)),
@@ -110,7 +106,7 @@ def _cluster(profile: Profile, retry_policy: RetryPolicy, protocol_version: int)
     return Cluster(
         list(profile.contact_points),
         port=profile.port,
-        protocol_version=protocol_version,
+        protocol_version=_PROTOCOL_VERSION,
         execution_profiles={EXEC_PROFILE_DEFAULT: execution},
         connect_timeout=wait,
         control_connection_timeout=wait,
