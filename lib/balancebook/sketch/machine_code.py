@@ -1,5 +1,5 @@
 """The kernels as machine code, kept on disk. numba compiles each of them once for a machine and is imported for nothing
-else: to import it and to load the same code by it takes a second of CPU, by LLVM alone a tenth (benchmarks/README.md).
+else: it would be a good part of the CPU of a command's start.
 """
 
 from __future__ import annotations

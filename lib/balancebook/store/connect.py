@@ -26,8 +26,8 @@ from balancebook.store.tls import ssl_context
 _LEAST_WAIT_S = 1.0
 _PROBE_S = 2.0
 # Named, since the driver left alone begins with the versions of DSE, one refused connection each. Every Cassandra from
-# 2.2 on and ScyllaDB speak v4. v5 packs pages into checked segments, which the driver takes apart in Python: a third
-# more CPU for each page (benchmarks/README.md).
+# 2.2 on and ScyllaDB speak v4. v5 packs pages into checked segments, which the driver takes apart in Python: on a busy
+# machine 0.20 s of CPU against 0.15 for the same 500,000 rows.
 _PROTOCOL_VERSION = 4
 
 
