@@ -8,7 +8,6 @@ from decimal import localcontext
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from balancebook.ledger.breaks import Break, Breaks, Problem, identity_of
 from balancebook.ledger.entries import EXACT, SUMS, Entries, EntryReader, Money, Numbers

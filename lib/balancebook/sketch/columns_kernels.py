@@ -23,7 +23,7 @@ def hash_cell(raw: Page) -> np.int64:
 def columns(  # noqa: PLR0913, PLR0917 (C has no other way)
     body: Page, at: int, rows: int, widths: Places, values: Places, there: Page, starts: Places, ends: Places
 ) -> int:
-    """Fill values and `there` (columns, rows), zeros yet, starts and ends (rows, columns). Returns a code: see layout."""
+    """Fill values and `there` (columns, rows), zeros yet, starts and ends (rows, columns). Returns a code."""
     count = widths.shape[0]
     for row in range(rows):
         code, end, _ = next_row(body, at, widths, 0, starts[row], ends[row])
