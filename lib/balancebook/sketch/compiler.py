@@ -8,7 +8,8 @@ from typing import Any, TypeVar, cast
 
 import llvmlite.binding as llvm
 import numba
-from numba import carray, types
+from numba import types
+from numba.np.numpy_support import carray
 
 from balancebook.sketch.machine_code import Kernel
 
@@ -58,7 +59,8 @@ def _entry(declared: Kernel) -> Any:
     for number, (dtype, dimensions) in enumerate(declared.arguments):
         kind, name = numba.from_dtype(dtype), f"a{number}"
         shape = [f"{name}_{axis}" for axis in range(dimensions)]
-        signature += [types.CPointer(kind), *[types.int64] * dimensions] if dimensions else [kind]
+        pointer = types.CPointer(kind)  # type: ignore[no-untyped-call]
+        signature += [pointer, *[types.int64] * dimensions] if dimensions else [kind]
         taken += [name, *shape]
         passed.append(f"carray({name}, ({', '.join(shape)},))" if dimensions else name)
     source = f"lambda {', '.join(taken)}: function({', '.join(passed)})"
