@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# Tests wait for servers about half of the time, so two share two cores well.
-WORKERS ?= 2
+# Tests wait for servers half of the time, so three share two cores well.
+WORKERS ?= 3
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
