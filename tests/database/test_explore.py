@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from cassandra.cluster import Session
+from matplotlib.figure import Figure
 
 from balancebook.assets import label, to_units
 from balancebook.checks.context import Context
@@ -18,6 +19,7 @@ from balancebook.errors import BalancebookError
 from balancebook.explore import Account
 from balancebook.explore.as_of import as_of_entry, as_of_time
 from balancebook.explore.entries import entries_of
+from balancebook.explore.form import Form, show_form
 from balancebook.settings import Profile, retarget
 from balancebook.store.errors import StoreError
 from checking import unreachable
@@ -147,3 +149,57 @@ def test_what_cannot_be_read_is_an_error(ctx: Context) -> None:
     with pytest.raises(BalancebookError, match="no column for the time"):
         Account(other, TRADER, as_of="2025-06-01T00:00Z").balances()
     other.close()
+
+
+class Shown:
+    """A book that notes what it is given to show."""
+
+    def __init__(self) -> None:
+        self.tables: list[tuple[str, pd.DataFrame]] = []
+        self.figures: list[str] = []
+
+    def show(self, source: pd.DataFrame, caption: str = "") -> None:
+        self.tables.append((caption, source))
+
+    def figure(self, figure: Figure, caption: str) -> None:
+        assert figure.axes
+        self.figures.append(caption)
+
+
+def asked(form: Form, **fields: str) -> str:
+    """What the form says after these fields were filled in and its button was pressed, if it could not answer."""
+    for name, value in fields.items():
+        getattr(form, name).value = value
+    form.ask.click()
+    return form.said.value
+
+
+def test_the_form_asks_about_another_account_asset_and_time(ctx: Context) -> None:
+    book = Shown()
+    form = Form(book, Account(ctx, TRADER))
+    assert asked(form) == ""
+    assert [caption for caption, _ in book.tables] == ["Balances of 1001", "Statement of BTC"]
+    assert book.figures == ["BTC over time"]
+    book.tables.clear()
+    assert asked(form, account="1004", asset="USDT", as_of="2025-06-01T00:00Z") == ""
+    assert book.tables[0][0] == "Balances of 1004 as of 2025-06-01T00:00Z"
+    (balance,) = [row for row in book.tables[0][1].itertuples() if row.asset == "USDT"]
+    deep = [e for e in ENTRIES if (e.user_id, e.asset_id) == (1004, USDT) and e.created_at <= 1748736000000]
+    assert balance.entry == deep[-1].seq
+    assert set(form.asset.options) == {"BTC", "USDT"}
+
+
+def test_the_form_says_what_cannot_be_asked(ctx: Context) -> None:
+    form = Form(Shown(), Account(ctx, TRADER))
+    for fields, said in (
+        ({"account": "alice"}, "which is no bigint"),
+        ({"account": "1001", "asset": "BTX"}, "There is no asset 'BTX' here"),
+        ({"asset": "", "as_of": "2025-06-01T00:00"}, "has no offset from UTC"),
+    ):
+        assert said in asked(form, **fields)
+    assert asked(form, as_of="") == ""
+
+
+def test_where_nobody_watches_there_is_no_form(ctx: Context, capsys: pytest.CaptureFixture[str]) -> None:
+    show_form(Shown(), Account(ctx, TRADER))
+    assert "JupyterLab" in capsys.readouterr().out

@@ -28,27 +28,30 @@ def show_form(book: Shows, mine: Account) -> None:
     """Show the form where a person sits before the cell; elsewhere (papermill, nbval, a page) one sentence."""
     from IPython.display import display  # noqa: PLC0415 (it is loaded already where there is a cell)
 
-    shown = _Form(book, mine).box if isinstance(watched(), Cell) else None
+    shown = Form(book, mine).box if isinstance(watched(), Cell) else None
     if shown is None:
         print("Open this notebook in JupyterLab for a form that asks about other accounts.")  # noqa: T201
     else:
         display(shown)  # type: ignore[no-untyped-call]
 
 
-class _Form:
+class Form:
+    """Fields for account, asset and time, a button, and what was asked for beneath. `said`: why it could not be."""
+
     def __init__(self, book: Shows, mine: Account) -> None:
         import ipywidgets as widgets  # noqa: PLC0415 (0.2 s, for people only)
 
         self._book, self._mine = book, mine
-        self._account = widgets.Text(value=str(mine.user_id), description="account")
-        self._asset = widgets.Combobox(description="asset", placeholder="the first", options=self._assets())
-        self._as_of = widgets.Text(
+        self.account = widgets.Text(value=str(mine.user_id), description="account")
+        self.asset = widgets.Combobox(description="asset", placeholder="the first", options=self._assets())
+        self.as_of = widgets.Text(
             value=mine.as_of or "", description="as of", placeholder="2025-06-01T00:00Z"
         )
-        ask = widgets.Button(description="Show", button_style="primary")
-        self._shown = widgets.Output()
-        ask.on_click(self._ask)
-        self.box = widgets.VBox([widgets.HBox([self._account, self._asset, self._as_of, ask]), self._shown])
+        self.ask = widgets.Button(description="Show", button_style="primary")
+        self.said, self._shown = widgets.Label(), widgets.Output()
+        self.ask.on_click(self._ask)
+        fields = widgets.HBox([self.account, self.asset, self.as_of, self.ask])
+        self.box = widgets.VBox([fields, self.said, self._shown])
 
     def _assets(self) -> list[str]:
         try:
@@ -58,22 +61,23 @@ class _Form:
             return []
 
     def _ask(self, _: Any) -> None:
+        self.said.value = ""
         self._shown.clear_output(wait=True)
         with self._shown:
             try:
                 self._answer()
             except BalancebookError as error:
-                print(error)  # noqa: T201
+                self.said.value = str(error)
 
     def _answer(self) -> None:
-        given = self._account.value.strip()
-        mine = replace(self._mine, user_id=given, as_of=self._as_of.value.strip() or None)
-        asset = self._asset.value.strip() or None
+        given = self.account.value.strip()
+        mine = replace(self._mine, user_id=given, as_of=self.as_of.value.strip() or None)
+        asset = self.asset.value.strip() or None
         self._book.show(
             mine.balances(), f"Balances of {given}" + (f" as of {mine.as_of}" if mine.as_of else "")
         )
         self._mine = mine
-        self._asset.options = self._assets()
+        self.asset.options = self._assets()
         name = label(mine.asset(asset), mine.place.registry)
         self._book.show(mine.statement(asset, _ROWS), f"Statement of {name}")
         self._book.figure(mine.history_figure(asset), f"{name} over time")
