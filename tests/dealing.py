@@ -9,8 +9,9 @@ _OF_THE_EXCHANGE = (
     "tests/database/test_demo_gateway.py",
     "tests/database/test_doctor.py",
     "tests/e2e/test_reconcile.py",
-    "tests/e2e/test_reconcile_ways.py",
-    "tests/notebooks/",
+    "tests/notebooks/test_stored_outputs.py",
+    "tests/notebooks/test_verdicts.py",
+    "tests/soak/test_reconcile_ways.py",
 )
 
 

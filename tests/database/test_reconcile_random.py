@@ -232,7 +232,7 @@ def test_the_comparison_says_what_plain_selects_say(
     found: set[Kind] = set()
 
     @settings(
-        max_examples=5, deadline=None, print_blob=True, suppress_health_check=list(HealthCheck), database=None
+        max_examples=3, deadline=None, print_blob=True, suppress_health_check=list(HealthCheck), database=None
     )
     @example(seed=1, rows=40, faults=60)
     @given(seed=st.integers(0, 2**32), rows=st.integers(0, 30), faults=st.integers(0, 30))
