@@ -32,6 +32,8 @@ from balancebook.store.schema import View, read_view
 from balancebook.verdict import Verdict
 from reconciling import compared
 
+pytestmark = pytest.mark.soak
+
 HOUR_US = 3_600_000_000
 NOW_US = time.time_ns() // 1000 - 2 * HOUR_US
 Rows = dict[str, tuple[str, ...]]
@@ -232,7 +234,11 @@ def test_the_comparison_says_what_plain_selects_say(
     found: set[Kind] = set()
 
     @settings(
-        max_examples=3, deadline=None, print_blob=True, suppress_health_check=list(HealthCheck), database=None
+        max_examples=10,
+        deadline=None,
+        print_blob=True,
+        suppress_health_check=list(HealthCheck),
+        database=None,
     )
     @example(seed=1, rows=40, faults=60)
     @given(seed=st.integers(0, 2**32), rows=st.integers(0, 30), faults=st.integers(0, 30))

@@ -26,6 +26,8 @@ from balancebook.settings import load_profile
 from balancebook.store.connect import close, connect
 from ports import free_ports
 
+pytestmark = pytest.mark.soak
+
 Env = dict[str, str]
 
 

@@ -11,6 +11,8 @@ from checking import THREE_ASSETS
 from e2e.commands import KEYSPACE, Desk
 from scripted_gateway import BALANCE, Behaviour, Server, by_target, entries, entry, http, serving, silent
 
+pytestmark = pytest.mark.soak
+
 HEALTHY = http('{"status":0,"msg":"Healthy"}')
 ASKED = f"{BALANCE.removesuffix('?')}?user_id={THREE_ASSETS}"
 REST = entry(asset="USDT", avail="10100000"), entry(asset="ETH", avail="100000")
