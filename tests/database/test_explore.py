@@ -171,7 +171,7 @@ def asked(form: Form, **fields: str) -> str:
     for name, value in fields.items():
         getattr(form, name).value = value
     form.ask.click()
-    return form.said.value
+    return str(form.said.value)
 
 
 def test_the_form_asks_about_another_account_asset_and_time(ctx: Context) -> None:
