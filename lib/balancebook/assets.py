@@ -23,7 +23,7 @@ from balancebook.errors import BalancebookError
 MAX_DECIMALS = 255
 
 # No sum of decimals that people hold has so many digits; one that had would be an error, never rounded.
-_EXACT = Context(prec=100_000, traps=[Inexact, InvalidOperation])
+EXACT = Context(prec=100_000, traps=[Inexact, InvalidOperation])
 
 _PLAIN = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
 
@@ -175,7 +175,7 @@ def exact_sum(amounts: Iterable[Any]) -> int | Decimal:
     total = Decimal(whole)
     try:
         for amount in decimals:
-            total = _EXACT.add(total, amount)
+            total = EXACT.add(total, amount)
     except (Inexact, InvalidOperation) as error:
         raise AmountError("a sum has more than 100,000 digits.", "See the amounts.") from error
     return total

@@ -8,6 +8,7 @@ from balancebook.errors import UsageError
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EXAMPLE = "2025-06-01T00:00:00+00:00"
+DAY_MS = 86_400_000
 _MILLISECOND = timedelta(milliseconds=1)
 
 
@@ -23,7 +24,12 @@ def moment_of(text: str) -> int:
     # A bare date is read as midnight by fromisoformat, and has no offset either.
     if moment.tzinfo is None:
         raise ValueError("has no offset from UTC")
-    return (moment - EPOCH) // _MILLISECOND
+    return milliseconds(moment)
+
+
+def milliseconds(when: datetime) -> int:
+    """Milliseconds since 1970 of a time that knows its zone; what is finer is cut off."""
+    return (when - EPOCH) // _MILLISECOND
 
 
 def parse_moment(text: str, parameter: str = "as_of") -> int:

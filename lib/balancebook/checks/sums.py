@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
 import pandas as pd
@@ -37,9 +36,7 @@ def asset_sums(
 
 def _row(ctx: Context, sums: AssetSums, report: AuditReport) -> tuple[Any, ...]:
     amounts = [sums.moved[NEWEST], sums.deltas, *(sums.moved[place] for place in _MOVED.values())]
-    shown = [
-        each if isinstance(each, Decimal) else to_units(each, sums.asset, ctx.registry) for each in amounts
-    ]
+    shown = [to_units(each, sums.asset, ctx.registry) for each in amounts]
     return label(sums.asset, ctx.registry), _conserves(sums, report), *shown
 
 

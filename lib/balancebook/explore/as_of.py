@@ -11,12 +11,11 @@ from balancebook.assets import Registry
 from balancebook.errors import BalancebookError
 from balancebook.explore.entries import money_column
 from balancebook.explore.newest import narrowed, newest_cql
-from balancebook.explore.people import amounts, labels, table
+from balancebook.explore.people import amounts, labels, rows_table, table
 from balancebook.explore.place import Place, source_of
 from balancebook.ledger.entries import EntryReader, plain
-from balancebook.ledger.source import Source
 from balancebook.moment import utc_text
-from balancebook.store.raw import raw_pages
+from balancebook.store.raw import RawPage, raw_pages
 
 _COLUMNS = ("asset", "available", "held", "entry", "time")
 
@@ -55,15 +54,15 @@ def _each(
     place: Place, account: Any, assets: Sequence[Any], until: str, params: Sequence[Any]
 ) -> pd.DataFrame:
     source = narrowed(source_of(place))
+    reader = EntryReader(source.roles, source.types)
     cql = newest_cql(source, until)
     # All are asked at once; each answer is one row.
     pending = [(asset, raw_pages(source.reader, cql, [account, asset, *params])) for asset in assets]
-    rows = [row for asset, pages in pending for page in pages for row in _row(source, asset, page)]
-    return table(dict(zip(_COLUMNS, zip(*rows, strict=True) if rows else [()] * len(_COLUMNS), strict=True)))
+    rows = [row for asset, pages in pending for page in pages for row in _row(reader, asset, page)]
+    return rows_table(_COLUMNS, rows)
 
 
-def _row(source: Source, asset: Any, page: Any) -> list[tuple[Any, ...]]:
-    reader = EntryReader(source.roles, source.types)
+def _row(reader: EntryReader, asset: Any, page: RawPage) -> list[tuple[Any, ...]]:
     entries = reader.read(page)
     if not len(entries):
         return []

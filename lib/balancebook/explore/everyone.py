@@ -133,5 +133,4 @@ class Everyone:
         return holdings.stuck(self.extract, self.place.registry, days)
 
     def _named(self, asset: str | int | None) -> object:
-        assets = [each.asset for each in holdings.by_asset(self.extract)]
-        return asset_named(asset, assets, self.place.registry)
+        return asset_named(asset, holdings.assets_in(self.extract), self.place.registry)

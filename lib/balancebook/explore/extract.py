@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from balancebook.explore.newest import Found, narrowed, newest_entries
 from balancebook.explore.place import Place, source_of
 from balancebook.ledger.entries import Entries
 from balancebook.ledger.source import Source
-from balancebook.moment import EPOCH, utc_text
+from balancebook.moment import DAY_MS, milliseconds, utc_text
 from balancebook.progress import Display, Step
 from balancebook.reconcile.values import to_json
 from balancebook.sketch.columns import is_number
@@ -36,7 +36,6 @@ _KEY = b"balancebook"
 # Parquet's decimals have 38 digits at the most; one is left for the sum of available and held. Whole numbers are kept
 # as such decimals too: what sums int64 columns (Arrow, polars) wraps silently.
 _DIGITS = 37
-_DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +96,10 @@ def make_extract(place: Place, as_of: int | None = None) -> Extract:
     if as_of is not None and not source.roles.has("time"):
         raise BalancebookError("The ledger has no column for the time of an entry.", "Leave out as_of.")
     if as_of is None and source.roles.has("time"):
-        as_of = _milliseconds(started) - round(1000 * place.profile.grace_s)
+        as_of = milliseconds(started) - round(1000 * place.profile.grace_s)
     found = _scanned(place, source, as_of, started)
     table = _table(narrowed(source), found)
-    read_from, read_to = (str(utc_text(_milliseconds(when))) for when in (started, datetime.now(UTC)))
+    read_from, read_to = (str(utc_text(milliseconds(when))) for when in (started, datetime.now(UTC)))
     origin = Origin(
         keyspace=source.base.keyspace,
         table=source.base.name,
@@ -120,7 +119,7 @@ def make_extract(place: Place, as_of: int | None = None) -> Extract:
 
 def _scanned(place: Place, source: Source, as_of: int | None, started: datetime) -> list[Found]:
     pace = pace_of(place.reader, place.view, None, paced=not place.profile.embedded)
-    recent = as_of is None or _milliseconds(started) - as_of < _DAY_MS
+    recent = as_of is None or milliseconds(started) - as_of < DAY_MS
     budget = place.profile.limits.max_rows
     with Display() as display, pace or nullcontext():
 
@@ -128,10 +127,6 @@ def _scanned(place: Place, source: Source, as_of: int | None, started: datetime)
             display(Step(report.ranges_done, report.ranges_total, report.rows))
 
         return list(newest_entries(source, as_of, budget, recent=recent, pace=pace, progress=told))
-
-
-def _milliseconds(when: datetime) -> int:
-    return (when - EPOCH) // timedelta(milliseconds=1)
 
 
 def write_extract(extract: Extract, path: Path) -> None:

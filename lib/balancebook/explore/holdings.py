@@ -18,11 +18,10 @@ import pyarrow.compute as pc
 
 from balancebook.assets import Registry, exact_sum, label
 from balancebook.explore.extract import Extract
-from balancebook.explore.people import amounts, labels, table, whole
-from balancebook.moment import parse_moment, utc_text
+from balancebook.explore.people import amounts, labels, rows_table, table, whole
+from balancebook.moment import DAY_MS, parse_moment, utc_text
 
 TOP = (1, 10, 100)
-_DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +49,13 @@ class Holdings:
 
 def by_asset(extract: Extract) -> Iterator[Holdings]:
     """The holdings of each asset, in the order of assets."""
-    for asset in sorted(pc.unique(extract.table["asset"]).to_pylist()):
+    for asset in assets_in(extract):
         yield holdings_of(extract, asset)
+
+
+def assets_in(extract: Extract) -> list[Any]:
+    """The assets of an extract, sorted."""
+    return sorted(pc.unique(extract.table["asset"]).to_pylist())
 
 
 def holdings_of(extract: Extract, asset: Any) -> Holdings:
@@ -103,7 +107,7 @@ def concentration(extract: Extract, registry: Registry) -> pd.DataFrame:
         ]
         rows.append((label(each.asset, registry), len(positive), *shares, _half(positive, everything)))
     names = ("asset", "holders", *(f"top {most} %" for most in TOP), "half is held by")
-    return table(dict(zip(names, zip(*rows, strict=True) if rows else [()] * len(names), strict=True)))
+    return rows_table(names, rows)
 
 
 def dust(extract: Extract, registry: Registry) -> pd.DataFrame:
@@ -124,7 +128,7 @@ def dust(extract: Extract, registry: Registry) -> pd.DataFrame:
         rows.append((known.symbol, least, len(small), exact_sum(small)))
     names = ("asset", "least shown", "accounts", "together")
     note = f"Not judged, since the registry does not know it: {', '.join(unknown)}." if unknown else ""
-    return table(dict(zip(names, zip(*rows, strict=True) if rows else [()] * len(names), strict=True)), note)
+    return rows_table(names, rows, note)
 
 
 def impossible(extract: Extract, registry: Registry) -> pd.DataFrame:
@@ -160,7 +164,7 @@ def stuck(extract: Extract, registry: Registry, days: int) -> pd.DataFrame:
     origin = extract.origin
     moment = parse_moment(f"{origin.as_of or origin.read_from}Z")
     held = extract.table.filter(_nonzero(extract.table["held"]))
-    old = held.filter(pc.less_equal(held["time"], moment - days * _DAY_MS))
+    old = held.filter(pc.less_equal(held["time"], moment - days * DAY_MS))
     rows = list(_cells(extract, old.sort_by([("time", "ascending"), ("account", "ascending")]), "held"))
     assets = [row[0] for row in rows]
     columns: dict[str, Any] = {

@@ -13,12 +13,10 @@ from balancebook.ledger.source import Source
 from balancebook.store.names import quote
 from balancebook.store.pace import Pace
 from balancebook.store.ranges import RANGES, Progress, tasks_by_turns
-from balancebook.store.raw import RawPage, raw_pages
+from balancebook.store.raw import RawPage, encode, raw_pages
 from balancebook.store.raw_scan import raw_scan
 
 _LOOKUPS = 32
-# Values are encoded alike in all versions that are spoken here.
-_PROTOCOL = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +133,7 @@ class _Finder:
         """The wanted entries of these partitions, each asked for by itself."""
         roles = self.source.roles
         cql = newest_cql(self.source, "" if self._moment is None else "time <= ?")
-        last = (
-            []
-            if self._moment is None
-            else [self.source.types[roles.at["time"]].to_binary(self._moment, _PROTOCOL)]
-        )
+        last = [] if self._moment is None else [encode(self.source.types[roles.at["time"]], self._moment)]
         for start in range(0, len(places), _LOOKUPS):
             some = places[start : start + _LOOKUPS]
             keys = ([entries.raw(place, roles.at[role]) for role in ("account", "asset")] for place in some)

@@ -32,8 +32,12 @@ class Account:
     as_of: str | None = None
 
     def __post_init__(self) -> None:
-        if self.as_of is not None:
-            parse_moment(self.as_of)
+        _ = self.moment
+
+    @cached_property
+    def moment(self) -> int | None:
+        """The time in milliseconds since 1970, None for now."""
+        return None if self.as_of is None else parse_moment(self.as_of)
 
     @cached_property
     def holder(self) -> Holder:
@@ -51,8 +55,7 @@ class Account:
 
     def balances(self) -> pd.DataFrame:
         """Its balances, now or as of the time: asset, available, held, entry, time (UTC)."""
-        moment = None if self.as_of is None else parse_moment(self.as_of)
-        found = as_of_time(self.place, self.holder.account, self.holder.assets, moment)
+        found = as_of_time(self.place, self.holder.account, self.holder.assets, self.moment)
         told = for_people(found, self.place.registry)
         told.attrs["note"] = self.holder.note
         return told

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 import pandas as pd
 
 from balancebook.assets import Registry, label, to_units
-from balancebook.ledger.entries import plain
 
 
 def whole(amount: Any, asset: Any, registry: Registry) -> Decimal | None:
     """The amount in whole units of its asset; of an unknown one as it is stored. None where there is none."""
-    if amount is None or amount is pd.NA:
-        return None
-    # Money that is stored as decimals is in whole units already.
-    return amount if isinstance(amount, Decimal) else to_units(plain(amount), asset, registry)
+    return None if amount is None or amount is pd.NA else to_units(amount, asset, registry)
 
 
 def amounts(cells: Iterable[Any], assets: Iterable[Any], registry: Registry) -> pd.Series[Any]:
@@ -36,3 +32,8 @@ def table(columns: Mapping[str, Iterable[Any]], note: str = "") -> pd.DataFrame:
     frame = pd.DataFrame({name: pd.Series(list(cells), dtype=object) for name, cells in columns.items()})
     frame.attrs["note"] = note
     return frame
+
+
+def rows_table(names: Sequence[str], rows: Sequence[Sequence[Any]], note: str = "") -> pd.DataFrame:
+    """The same of rows, each with a cell for every name; columns for no rows too."""
+    return table({name: [row[place] for row in rows] for place, name in enumerate(names)}, note)

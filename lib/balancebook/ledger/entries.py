@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from decimal import Context, Decimal, Inexact, InvalidOperation
+from decimal import Decimal
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -27,8 +27,6 @@ MONEY = ("available", "held", "delta_available", "delta_held")
 SUMS = (("available", "delta_available"), ("held", "delta_held"))
 """Each balance and what moves it."""
 OTHERS = ("type", "reference", "time")
-# No sum of a store's decimals is rounded: it would be an error.
-EXACT = Context(prec=100_000, traps=[Inexact, InvalidOperation])
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from balancebook.assets import EXACT
 from balancebook.ledger.breaks import Break, Breaks, Problem, identity_of, noted
-from balancebook.ledger.entries import EXACT, SUMS, Entries, EntryReader, Flags, Money, Numbers, plain
+from balancebook.ledger.entries import SUMS, Entries, EntryReader, Flags, Money, Numbers, plain
 from balancebook.ledger.kinds import Kinds
 from balancebook.ledger.orders import Orders
 from balancebook.ledger.sums import Sums

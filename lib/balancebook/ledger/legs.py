@@ -23,9 +23,9 @@ from decimal import Decimal, localcontext
 import numpy as np
 import numpy.typing as npt
 
-from balancebook.assets import format_amount
+from balancebook.assets import EXACT, format_amount
 from balancebook.ledger.breaks import identity_of
-from balancebook.ledger.entries import EXACT, Entries, Flags, Money, Numbers, WholePartitions, is_one_of
+from balancebook.ledger.entries import Entries, Flags, Money, Numbers, WholePartitions, is_one_of
 from balancebook.ledger.rules import CREDIT, DEBIT
 from balancebook.sketch.layout import RowLayout
 from balancebook.sketch.sketch import Sketch

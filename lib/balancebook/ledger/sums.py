@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from balancebook.assets import EXACT, exact_sum
 from balancebook.ledger.breaks import Break, Breaks, Problem, identity_of
-from balancebook.ledger.entries import EXACT, SUMS, Entries, EntryReader, Money, Numbers
+from balancebook.ledger.entries import SUMS, Entries, EntryReader, Money, Numbers
 from balancebook.ledger.kinds import Kinds
 from balancebook.ledger.rules import CREDIT, DEBIT, DEPOSIT, WITHDRAW
 from balancebook.sketch.machine_code import Kernel
@@ -34,12 +35,12 @@ class AssetSums:
     @property
     def deltas(self) -> Any:
         """The sum of all that entries moved."""
-        return exact_sum(*self.moved[:NEWEST])
+        return exact_sum(self.moved[:NEWEST])
 
     def add(self, other: AssetSums, sign: int = 1) -> None:
         """Add those of another part of the ledger, or take them away."""
         self.moved = [
-            exact_sum(mine, theirs if sign > 0 else exact_negative(theirs))
+            exact_sum((mine, theirs if sign > 0 else exact_negative(theirs)))
             for mine, theirs in zip(self.moved, other.moved, strict=True)
         ]
 
@@ -109,7 +110,7 @@ def unequal(sums: Mapping[int, AssetSums], *, by_type: bool, held: bool) -> Brea
         asked += [("other entries", 0, each.moved[OTHER])] if by_type and held else []
         for what, expected, found in asked:
             if expected != found:
-                apart = exact_sum(found, exact_negative(expected))
+                apart = exact_sum((found, exact_negative(expected)))
                 identity = identity_of(np.array([code]), np.array([f"{what} {apart}"], object))
                 broken = Break(
                     Problem.UNEQUAL,
@@ -123,12 +124,6 @@ def unequal(sums: Mapping[int, AssetSums], *, by_type: bool, held: bool) -> Brea
                 )
                 breaks.of[Problem.UNEQUAL].add(identity, [broken])
     return breaks
-
-
-def exact_sum(*amounts: Any) -> Any:
-    """The sum of ints or Decimals, which is never rounded."""
-    with localcontext(EXACT):
-        return sum(amounts)
 
 
 def exact_negative(amount: Any) -> Any:

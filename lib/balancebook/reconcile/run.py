@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from balancebook.errors import BalancebookError, UsageError
+from balancebook.moment import DAY_MS
 from balancebook.progress import Step
 from balancebook.reconcile.definition import definition
 from balancebook.reconcile.document import Reconciliation
@@ -39,7 +40,6 @@ _ROWS_PER_S = 800_000
 _GLANCED = 12
 # Of fewer rows a first glance would tell nothing sooner.
 _WORTH_A_GLANCE = 100_000
-_DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,7 +238,7 @@ class _Run:
                 parameter="cutoff",
             )
         now = int(time.time() * 1000)
-        return Cutoff(column, now - int(self.grace_s * 1000), now + _DAY_MS)
+        return Cutoff(column, now - int(self.grace_s * 1000), now + DAY_MS)
 
     def _written(self, report: ComparisonReport) -> tuple[tuple[Written, ...], str]:
         if not report.samples:

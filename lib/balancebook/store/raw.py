@@ -71,6 +71,11 @@ def _decoded(cql_type: Any, cell: bytes | None) -> Any:
         return cell
 
 
+def encode(cql_type: Any, value: Any) -> bytes:
+    """The bytes of a cell of that type, one of the driver's, as `raw_pages` takes them `serialized`."""
+    return bytes(cql_type.to_binary(value, _PROTOCOL))
+
+
 class _RawResult(ResultMessage):  # type: ignore[misc]
     def recv_results_rows(
         self, f: Any, _protocol_version: int, user_type_map: Any, result_metadata: Any, *_: Any
