@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -133,15 +135,21 @@ def to_json_text(document: Any) -> str:
     return json.dumps(document, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write `text` so that a reader finds the old file or the new one, never a part. Raises OSError."""
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """`with whole(path) as aside`: what is written to `aside` takes the place of `path` at the end, and none of it does
+    if that fails; so a reader finds the old file or the new one, never a part. Raises OSError."""
     aside = path.with_name(f".{path.name}.{os.getpid()}.aside")
     try:
-        with aside.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
+        yield aside
+        with aside.open("rb") as file:
             os.fsync(file.fileno())
         aside.replace(path)
-    except BaseException:
+    finally:
         aside.unlink(missing_ok=True)
-        raise
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write `text` so that a reader finds the old file or the new one, never a part. Raises OSError."""
+    with whole(path) as aside:
+        aside.write_text(text, encoding="utf-8")

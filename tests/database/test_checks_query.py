@@ -126,7 +126,7 @@ def test_a_view_ahead_of_the_base_that_was_asked(
 @pytest.mark.check("Q001", "unknown")
 def test_assets_that_cannot_be_listed(ask: Ask, ledger: Profile) -> None:
     for profile, said in (
-        (capped(ledger, 1), "more than 1 partitions, the budget"),
+        (capped(ledger, 1), "more partitions than the budget of 1"),
         (unreachable(ledger), "connection refused"),
         (retarget(ledger, view="gone"), "does not exist"),
     ):

@@ -167,12 +167,11 @@ def partitioned_by_asset(reader: Reader, target: Target) -> Table:
 
 def require_complete(target: Target, report: ScanReport, budget: int) -> None:
     """Raises BalancebookError unless every partition of the base was seen."""
-    if report.complete:
-        return
-    if report.truncated:
-        why = f"it has more than {budget} partitions, the budget"
-        remedy = "Set assets_from to known, or raise limits.max_rows in the profile."
-    else:
-        why = f"{len(report.unknown_ranges)} token ranges could not be read ({'; '.join(report.reasons)})"
-        remedy = "Set assets_from to known, or run again when the cluster is up."
-    raise BalancebookError(f"The assets could not be listed from {target.base_name}: {why}.", remedy)
+    why = report.why_incomplete(target.base_name, budget, "partitions")
+    if why:
+        remedy = (
+            "raise limits.max_rows in the profile" if report.truncated else "run again when the cluster is up"
+        )
+        raise BalancebookError(
+            f"The assets could not be listed: {why[0]}.", f"Set assets_from to known, or {remedy}."
+        )

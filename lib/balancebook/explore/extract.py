@@ -27,6 +27,7 @@ from balancebook.ledger.source import Source
 from balancebook.moment import DAY_MS, milliseconds, utc_text
 from balancebook.progress import Display, Step
 from balancebook.reconcile.values import to_json
+from balancebook.record import whole
 from balancebook.sketch.columns import is_number
 from balancebook.store.pace import pace_of
 from balancebook.store.ranges import ScanReport
@@ -133,12 +134,8 @@ def write_extract(extract: Extract, path: Path) -> None:
     """Write it as Parquet, its origin in the file's metadata under `balancebook`, as JSON. The file appears whole, or
     not at all. Raises OSError."""
     table = extract.table.replace_schema_metadata({_KEY: json.dumps(asdict(extract.origin))})
-    aside = path.with_name(f".{path.name}.part")
-    try:
+    with whole(path) as aside:
         pq.write_table(table, aside, compression="zstd")
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def read_extract(path: Path) -> Extract:

@@ -73,17 +73,11 @@ def newest_entries(
     for part in scan:
         if part.whole:
             yield part.gathered
-    if scan.report.truncated:
+    why = scan.report.why_incomplete(source.base.cql_name, budget_rows)
+    if why:
+        remedy = "Run it again when the cluster is up: totals of a part would say nothing."
         raise BalancebookError(
-            f"{source.base.cql_name} has more than {budget_rows:,} rows to read, the budget.",
-            "Raise limits.max_rows in the profile.",
-        )
-    if not scan.report.complete:
-        left = scan.report.ranges_total - scan.report.ranges_done
-        raise BalancebookError(
-            f"{left} of {scan.report.ranges_total} token ranges of {source.base.cql_name} could not be read: "
-            f"{'; '.join(scan.report.reasons)}.",
-            "Run it again when the cluster is up: totals of a part would say nothing.",
+            f"{why[0]}.", "Raise limits.max_rows in the profile." if scan.report.truncated else remedy
         )
 
 

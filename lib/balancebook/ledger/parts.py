@@ -11,7 +11,7 @@ import numpy as np
 
 from balancebook.ledger.entries import Entries
 from balancebook.ledger.legs import Legs, leg_identities
-from balancebook.ledger.reading import Manner, Reading, Unmatched, follow, scan_entries, why_incomplete
+from balancebook.ledger.reading import Manner, Reading, Unmatched, follow, scan_entries
 from balancebook.ledger.source import Source, TradeTable
 from balancebook.ledger.trades import TradeReader
 from balancebook.store.errors import StoreError
@@ -62,7 +62,7 @@ def read_sample(source: Source, ranges: int, manner: Manner) -> tuple[Reading, U
         if part.whole:
             reading.add(part.gathered)
             kept += part.gathered.kept
-    reading.reasons += why_incomplete(source.base, pieces.report, manner)
+    reading.reasons += pieces.report.why_incomplete(source.base.cql_name, manner.budget_rows)
     return reading, _with_trades(source, reading, kept, manner)
 
 

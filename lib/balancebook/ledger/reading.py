@@ -162,7 +162,7 @@ def _read_entries(source: Source, manner: Manner, reading: Reading, tasks: Seque
             spare.give_back(piece.legs)
         if part.whole and piece.breaks.count:
             reading.broken.append((part.task, replace(piece, legs=None)))
-    reading.reasons += why_incomplete(source.base, pieces.report, manner)
+    reading.reasons += pieces.report.why_incomplete(source.base.cql_name, manner.budget_rows)
 
 
 def follow(source: Source, pages: Iterator[RawPage], manner: Manner, sketch: Sketch | None = None) -> Piece:
@@ -242,7 +242,7 @@ def _read_trades(source: Source, table: TradeTable, manner: Manner, reading: Rea
         if reading.legs:
             reading.legs.merge(sketch)
         spare.give_back(sketch)
-    reading.reasons += why_incomplete(table.table, parts.report, manner)
+    reading.reasons += parts.report.why_incomplete(table.table.cql_name, manner.budget_rows)
 
 
 def scan_entries(
@@ -275,13 +275,3 @@ def _scan(
         progress=partial(manner.progress, table) if manner.progress else None,
         pace=manner.pace,
     )
-
-
-def why_incomplete(table: Table, report: ScanReport, manner: Manner) -> list[str]:
-    """Why a scan of a table does not stand for it, if so."""
-    if report.truncated:
-        return [f"{table.cql_name} has more rows than the budget of {manner.budget_rows:,}"]
-    if report.complete:
-        return []
-    left = f"{report.ranges_total - report.ranges_done} of {report.ranges_total} token ranges"
-    return [f"{left} of {table.cql_name} could not be read: {'; '.join(report.reasons)}"]

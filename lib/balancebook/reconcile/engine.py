@@ -231,7 +231,7 @@ class Engine:
                 self._keeper.keep(self._state, at_once=True)
             raise
         self._last = report
-        self._reasons += _why_incomplete(report, self._options.budget_rows)
+        self._reasons += report.why_incomplete("base or view", self._options.budget_rows)
         return total, begun.counts
 
     def _took_one_side(self, bucket: Bucket, sketch: Sketch) -> bool:
@@ -310,12 +310,3 @@ def _left_of(tasks: list[RangeTask], done: list[RangeTask]) -> list[RangeTask]:
                 left.append(RangeTask(task.table, (lo, start)))
             lo = end
     return left
-
-
-def _why_incomplete(report: ScanReport, budget_rows: int | None) -> list[str]:
-    if report.truncated:
-        return [f"one side has more rows than the budget of {budget_rows}"]
-    if report.complete:
-        return []
-    left = report.ranges_total - report.ranges_done
-    return [f"{left} of {report.ranges_total} token ranges could not be read: {'; '.join(report.reasons)}"]

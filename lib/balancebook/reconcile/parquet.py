@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from balancebook.reconcile.found import RawDifference
 from balancebook.reconcile.values import cell_json
+from balancebook.record import whole
 from balancebook.store.schema import View
 from balancebook.verdict import Json
 
@@ -45,17 +46,12 @@ def write_parquet(
         pa.field("reason", pa.string(), nullable=False),
     ]
     schema = pa.schema(fields, metadata=dict(origin))
-    aside = path.with_name(f".{path.name}.part")
     written = 0
-    try:
-        with pq.ParquetWriter(aside, schema, compression="zstd") as writer:
-            for some in _by(_ROWS, differences):
-                documents = [_document(each, columns, cql_types, types) for each in some]
-                writer.write_table(pa.Table.from_pylist(documents, schema=schema))
-                written += len(documents)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with whole(path) as aside, pq.ParquetWriter(aside, schema, compression="zstd") as writer:
+        for some in _by(_ROWS, differences):
+            documents = [_document(each, columns, cql_types, types) for each in some]
+            writer.write_table(pa.Table.from_pylist(documents, schema=schema))
+            written += len(documents)
     return written
 
 

@@ -8,7 +8,6 @@ import contextlib
 import ctypes
 import hashlib
 import os
-import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -19,6 +18,8 @@ from typing import Any
 import llvmlite.binding as llvm
 import numpy as np
 from platformdirs import user_cache_dir
+
+from balancebook.record import whole
 
 _DIGEST_BYTES = 32
 _INT64, _POINTER = ctypes.c_int64, ctypes.c_void_p
@@ -127,10 +128,10 @@ def _load(code: bytes, name: str) -> int:
 def _kept(path: Path) -> bytes | None:
     """The code in a file, or None if it is not there in full."""
     try:
-        whole = path.read_bytes()
+        kept = path.read_bytes()
     except OSError:
         return None
-    digest, code = whole[:_DIGEST_BYTES], whole[_DIGEST_BYTES:]
+    digest, code = kept[:_DIGEST_BYTES], kept[_DIGEST_BYTES:]
     return code if hashlib.sha256(code).digest() == digest else None
 
 
@@ -138,7 +139,6 @@ def _keep(path: Path, code: bytes) -> None:
     """Write it for the next process, if files can be made there; if not, each compiles for itself."""
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(hashlib.sha256(code).digest() + code)
-        # Whole or not at all, though several may be at it.
-        Path(file.name).replace(path)
+        # Several processes may be at it.
+        with whole(path) as aside:
+            aside.write_bytes(hashlib.sha256(code).digest() + code)

@@ -18,7 +18,8 @@ from uuid import UUID
 from cassandra import cqltypes
 from cassandra.util import Date, Time
 
-_PROTOCOL = 5
+# Values are encoded alike in all versions that are spoken here.
+VALUE_PROTOCOL = 5
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -39,9 +40,9 @@ def parse_value(text: str, cql_type: str) -> Any:
         raise ValueError(f"cannot be read: a {cql_type} has no plain text")
     parse, driver_type, form = _TYPES[cql_type]
     try:
-        raw = driver_type.to_binary(parse(text), _PROTOCOL)
-        value = driver_type.from_binary(raw, _PROTOCOL)
-        exact = driver_type.to_binary(value, _PROTOCOL) == raw
+        raw = driver_type.to_binary(parse(text), VALUE_PROTOCOL)
+        value = driver_type.from_binary(raw, VALUE_PROTOCOL)
+        exact = driver_type.to_binary(value, VALUE_PROTOCOL) == raw
     except (ValueError, ArithmeticError, struct.error) as error:
         raise ValueError(f"is no {cql_type}: {form}") from error
     if not exact:

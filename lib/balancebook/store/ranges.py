@@ -58,6 +58,15 @@ class ScanReport:
         """Whether every range was read to its end."""
         return self.ranges_done == self.ranges_total
 
+    def why_incomplete(self, table: str, budget_rows: int | None, counted: str = "rows") -> list[str]:
+        """In a clause for each, why the scan does not stand for the table (its name, or the tables'), if so."""
+        if self.truncated:
+            return [f"{table} has more {counted} than the budget of {budget_rows:,}"]
+        if self.complete:
+            return []
+        left = f"{self.ranges_total - self.ranges_done} of {self.ranges_total} token ranges"
+        return [f"{left} of {table} could not be read: {'; '.join(self.reasons)}"]
+
     def leave(self, ranges: Iterable[TokenRange], reasons: Iterable[str]) -> None:
         """Note ranges that could not be read, and why; or only reasons, of what was mended by trying again."""
         self.unknown_ranges = merge_ranges([*self.unknown_ranges, *ranges])

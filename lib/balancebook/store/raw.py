@@ -17,14 +17,13 @@ from cassandra.cluster import ResponseFuture, ResultSet, Session
 from cassandra.protocol import ResultMessage, _ProtocolHandler
 from cassandra.query import BoundStatement
 
+from balancebook.store.cql_text import VALUE_PROTOCOL
 from balancebook.store.errors import StoreError, translate
 from balancebook.store.reader import Reader, doing
 
 # Measured with pages of 5,000 rows of 68 bytes: the driver's 4 KiB takes 90 reads a page.
 _BUFFER_BYTES = 256 * 1024
 _NO_METADATA = 0x0004
-# Values are encoded alike in all versions that are spoken here.
-_PROTOCOL = 5
 
 RawCells = tuple[bytes | None, ...]
 
@@ -66,14 +65,14 @@ def decode(types: Sequence[Any], row: Sequence[bytes | None]) -> tuple[Any, ...]
 
 def _decoded(cql_type: Any, cell: bytes | None) -> Any:
     try:
-        return cql_type.from_binary(cell, _PROTOCOL)
+        return cql_type.from_binary(cell, VALUE_PROTOCOL)
     except (ValueError, OverflowError):
         return cell
 
 
 def encode(cql_type: Any, value: Any) -> bytes:
     """The bytes of a cell of that type, one of the driver's, as `raw_pages` takes them `serialized`."""
-    return bytes(cql_type.to_binary(value, _PROTOCOL))
+    return bytes(cql_type.to_binary(value, VALUE_PROTOCOL))
 
 
 class _RawResult(ResultMessage):  # type: ignore[misc]
