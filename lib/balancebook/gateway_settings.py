@@ -148,6 +148,9 @@ class GatewaySettings(Model):
     health_path: Annotated[StrictStr | None, AfterValidator(_health_path), BeforeValidator(none_if_empty)] = (
         "/health"
     )
+    # The HTTP status, with a JSON document, by which the gateway says that it does not know the account; without one
+    # it answers as for an account that has nothing.
+    unknown_account_status: Literal[404, 410] | None = None
     # (name, where its value is), in a profile the table [gateway.headers].
     headers: Annotated[tuple[Header, ...], BeforeValidator(_references), AfterValidator(_named)] = ()
     fields: GatewayFields = GatewayFields()

@@ -236,6 +236,22 @@ def test_of_a_text_account_only_the_empty_one_is_bad_for_certain(
     assert "only the empty one is bad for certain" in result.message
 
 
+@pytest.mark.check("G004", "pass")
+@pytest.mark.check("G004", "fail")
+@pytest.mark.check("G004", "unknown")
+def test_a_gateway_that_says_by_its_status_that_it_knows_nobody_of_the_name(
+    ask: Ask, wallets: Profile, key: Path
+) -> None:
+    stranger, has = http('{"error": "no such account"}', 404), answer(shown("BTC", "1"))
+    told = {"unknown_account_status": 404}
+    for others, update, verdict in ((has, told, "pass"), (stranger, told, "fail"), (has, {}, "unknown")):
+        with serving(by_target({ASKED: others}, stranger)) as url:
+            profile = at(wallets, url, key)
+            gateway = profile.gateway.model_copy(update=update)
+            result = ask("G004", profile.model_copy(update={"gateway": gateway}), **PARAMS["G004"])
+        assert str(result.verdict) == verdict, result
+
+
 def test_a_gateway_that_does_not_speak_of_its_health_is_not_asked(ask: Ask, wallets: Profile) -> None:
     gateway = wallets.gateway.model_copy(update={"health_path": None})
     with pytest.raises(NotAsked, match="has no health_path"):

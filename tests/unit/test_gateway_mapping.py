@@ -230,6 +230,24 @@ def test_the_http_status_alone_may_say_how_it_went(status: int, kind: str, says:
     assert (error.kind, says in error.message) == (kind, True)
 
 
+def test_an_account_that_the_gateway_does_not_know() -> None:
+    unknown = sends({"error": "no such account"}, 404)
+    with client_of(unknown, unknown_account_status=404) as (client, _):
+        assert client.balance(1001) == GatewayAnswer("1001", ())
+    with client_of(http("<html>", 404, "Content-Type: text/html\r\n"), unknown_account_status=404) as (
+        client,
+        _,
+    ):
+        with pytest.raises(GatewayError) as caught:
+            client.balance(1001)
+        assert caught.value.kind == "not_json"
+    for status, said in ((404, None), (410, 404)):
+        with client_of(sends({}, status), unknown_account_status=said) as (client, _):
+            with pytest.raises(GatewayError) as caught:
+                client.balance(1001)
+            assert caught.value.kind == "http_status"
+
+
 @pytest.mark.parametrize(
     ("behave", "probe"),
     [

@@ -51,6 +51,10 @@ class GatewayClient:
         account that cannot be asked for."""
         with self._named():
             answer = self._get(self._settings.target(str(account)))
+            if answer.status == self._settings.unknown_account_status:
+                # Not by a page of whatever stands before the gateway.
+                _document(self._masked(answer))
+                return GatewayAnswer(str(account), ())
             if answer.status != 200:
                 raise GatewayError("http_status", f"answered HTTP {answer.status}{self._said(answer)}.")
             return self._read(answer, account)
