@@ -11,7 +11,7 @@ a warm one (loading the kernels).
 from __future__ import annotations
 
 import argparse
-import resource
+import os
 import shutil
 import statistics
 import sys
@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exchange import commit
-from reconcile import Cost, count_rows, here, interleaved, ratios, spread
+from reconcile import Cost, apart, count_rows, here, interleaved, ratios, spread
 from server import own_server
 
 from balancebook.demo.generate import Size
@@ -30,7 +30,7 @@ from balancebook.demo.load import ensure_loaded
 from balancebook.demo.schema import LEDGER
 from balancebook.ledger.audit import Asking, audit
 from balancebook.ledger.source import Source, open_source
-from balancebook.settings import load_profile
+from balancebook.settings import Profile, load_profile
 from balancebook.store.ranges import RANGES, tasks_by_turns
 from balancebook.store.raw_scan import raw_scan
 from balancebook.store.reader import open_reader
@@ -86,29 +86,51 @@ def measure(ledger: Ledger, rounds: int) -> None:
             f"{ledger.entries / statistics.median(cpus):14,.0f}"
         )
     warm = statistics.median(cost.cpu for cost in found["audit, warm"])
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
         f"\nfixed: {LOADED:.2f} s of CPU for imports, and {first.cpu - warm:.2f} s more for the first audit"
     )
-    print(f"peak memory of this process, which has loaded the data too: {peak:.0f} MB")
+
+
+def memory(port: int) -> None:
+    """Peak memory of a process that does nothing but audit, once."""
+    cost, _ = apart([sys.executable, __file__, "--port", str(port)], dict(os.environ))
+    print(f"peak memory of an audit: {cost.peak:.0f} MB")
+
+
+def profile_at(port: int, state: str) -> Profile:
+    """The demo's profile, with its database there."""
+    profile = load_profile("embedded", env={"BALANCEBOOK_STATE": state})
+    return profile.model_copy(update={"port": port})
+
+
+def audit_once(port: int) -> None:
+    """Audit the demo exchange of a database that runs."""
+    profile = profile_at(port, ".balancebook")
+    with open_reader(profile) as reader:
+        report = audit(open_source(reader, LEDGER, profile), Asking(1.0))
+    assert (report.breaks.count, report.reasons) == (0, ())
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--port", type=int, help="of a running demo exchange: only audit it, once")
     options = parser.parse_args()
+    if options.port:
+        audit_once(options.port)
+        return
     folder = Path(tempfile.mkdtemp(prefix="balancebook-bench-"))
     try:
         with own_server(folder, heap_mb=2048) as node:
-            profile = load_profile("embedded", env={"BALANCEBOOK_STATE": str(folder)})
-            profile = profile.model_copy(update={"port": node.config.cql_port})
+            profile = profile_at(node.config.cql_port, str(folder))
             size = Size(rows=options.rows, users=max(2, options.rows // 100))
             loaded = ensure_loaded(profile, size=size, progress=lambda line: print(line, file=sys.stderr))
             with open_reader(profile) as reader:
                 source = open_source(reader, LEDGER, profile)
                 print(f"{commit()}, {loaded.rows:,} entries and {loaded.trades:,} trades")
                 measure(Ledger(source, loaded.rows, loaded.trades), options.rounds)
+            memory(node.config.cql_port)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

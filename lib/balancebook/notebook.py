@@ -13,20 +13,19 @@ import html
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from decimal import Decimal
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import pandas as pd
 from IPython.display import display as ipython_display
 
-from balancebook.assets import format_amount
 from balancebook.bundle import CLOSE_MIME, MIME, close_bundle, to_bundle
 from balancebook.cells import CellRun, this_cell, why_stale
 from balancebook.checks import CHECKS, NotAsked
 from balancebook.checks.context import Context
 from balancebook.errors import BalancebookError, UsageError
 from balancebook.settings import load_profile, retarget
+from balancebook.tables import cell_text, table_html
 from balancebook.verdict import MARKS, Result, Verdict, merge
 
 if TYPE_CHECKING:
@@ -220,7 +219,7 @@ def _result_bundle(result: Result) -> dict[str, str]:
     bundle = _line_bundle(MARKS[result.verdict], f"{result.code} {result.name}", result.message)
     if result.samples:
         samples = _samples(result)
-        bundle["text/html"] += _table_html(samples)
+        bundle["text/html"] += table_html(samples)
         bundle["text/plain"] += f"\n{samples.to_string(index=False)}"
     return bundle
 
@@ -232,24 +231,13 @@ def _line_bundle(mark: str, name: str, message: str) -> dict[str, str]:
 
 def _samples(result: Result) -> pd.DataFrame:
     # Object columns keep every integer as it is: pandas would make floats of integers beside a None.
-    return pd.DataFrame([dict(sample) for sample in result.samples], dtype=object).map(_cell)
+    return pd.DataFrame([dict(sample) for sample in result.samples], dtype=object).map(cell_text)
 
 
 def _display_table(frame: pd.DataFrame, caption: str, limit: int) -> None:
-    shown = frame.head(limit).astype(object).map(_cell)
+    shown = frame.head(limit).astype(object).map(cell_text)
     capped = f"(first {limit} of {len(frame)} rows)" if len(frame) > limit else ""
     note = " ".join(part for part in (caption, capped, frame.attrs.get("note", "")) if part)
-    markup = (f"<p>{html.escape(note)}</p>" if note else "") + _table_html(shown)
+    markup = (f"<p>{html.escape(note)}</p>" if note else "") + table_html(shown)
     text = (f"{note}\n" if note else "") + shown.to_string(index=False)
     _emit({"text/html": markup, "text/plain": text})
-
-
-def _table_html(frame: pd.DataFrame) -> str:
-    return str(frame.to_html(index=False, escape=True, border=0))
-
-
-def _cell(value: Any) -> str:
-    """A cell as people read it: a dash where there is nothing, a Decimal in its normal form."""
-    if value is None or value is pd.NA or (isinstance(value, float) and pd.isna(value)):
-        return "—"
-    return format_amount(value) if isinstance(value, Decimal) and value.is_finite() else str(value)

@@ -178,11 +178,11 @@ def test_the_form_asks_about_another_account_asset_and_time(ctx: Context) -> Non
     book = Shown()
     form = Form(book, Account(ctx, TRADER))
     assert asked(form) == ""
-    assert [caption for caption, _ in book.tables] == ["Balances of 1001", "Statement of BTC"]
+    assert [caption for caption, _ in book.tables] == ["Balances of 1001.", "Statement of BTC."]
     assert book.figures == ["BTC over time"]
     book.tables.clear()
     assert asked(form, account="1004", asset="USDT", as_of="2025-06-01T00:00Z") == ""
-    assert book.tables[0][0] == "Balances of 1004 as of 2025-06-01T00:00Z"
+    assert book.tables[0][0] == "Balances of 1004 as of 2025-06-01T00:00Z."
     (balance,) = [row for row in book.tables[0][1].itertuples() if row.asset == "USDT"]
     deep = [e for e in ENTRIES if (e.user_id, e.asset_id) == (1004, USDT) and e.created_at <= 1748736000000]
     assert balance.entry == deep[-1].seq
@@ -198,6 +198,7 @@ def test_the_form_says_what_cannot_be_asked(ctx: Context) -> None:
     ):
         assert said in asked(form, **fields)
     assert asked(form, as_of="") == ""
+    assert asked(form, account="999999") == "999999 has no asset in the ledger."
 
 
 def test_where_nobody_watches_there_is_no_form(ctx: Context, capsys: pytest.CaptureFixture[str]) -> None:

@@ -74,10 +74,13 @@ class Form:
         mine = replace(self._mine, user_id=given, as_of=self.as_of.value.strip() or None)
         asset = self.asset.value.strip() or None
         self._book.show(
-            mine.balances(), f"Balances of {given}" + (f" as of {mine.as_of}" if mine.as_of else "")
+            mine.balances(), f"Balances of {given}" + (f" as of {mine.as_of}." if mine.as_of else ".")
         )
         self._mine = mine
         self.asset.options = self._assets()
+        if not mine.holder.assets:
+            self.said.value = f"{given} has no asset in the ledger."
+            return
         name = label(mine.asset(asset), mine.place.registry)
-        self._book.show(mine.statement(asset, _ROWS), f"Statement of {name}")
+        self._book.show(mine.statement(asset, _ROWS), f"Statement of {name}.")
         self._book.figure(mine.history_figure(asset), f"{name} over time")

@@ -96,7 +96,7 @@ def top_holders(extract: Extract, registry: Registry, asset: Any, most: int = 10
 
 
 def concentration(extract: Extract, registry: Registry) -> pd.DataFrame:
-    """How much of each asset its largest holders have: asset, holders (above nothing), top 1 %, top 10 %, top 100 %
+    """How much of each asset its largest holders have: asset, holders (above nothing), top 1, 10 and 100 hold %
     (their share in percent, two decimals; None with fewer holders), half (how many hold half of it)."""
     rows = []
     for each in by_asset(extract):
@@ -106,7 +106,7 @@ def concentration(extract: Extract, registry: Registry) -> pd.DataFrame:
             share(exact_sum(positive[:most]), everything) if len(positive) >= most else None for most in TOP
         ]
         rows.append((label(each.asset, registry), len(positive), *shares, _half(positive, everything)))
-    names = ("asset", "holders", *(f"top {most} %" for most in TOP), "half is held by")
+    names = ("asset", "holders", *(f"top {most} hold %" for most in TOP), "half is held by")
     return rows_table(names, rows)
 
 
