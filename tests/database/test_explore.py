@@ -201,6 +201,20 @@ def test_the_form_says_what_cannot_be_asked(ctx: Context) -> None:
     assert asked(form, account="999999") == "999999 has no asset in the ledger."
 
 
+def test_the_form_answers_when_the_notebook_has_run_to_its_end(ctx: Context) -> None:
+    book = Shown()
+    form = Form(book, Account(ctx, TRADER))
+    assert asked(form) == ""
+    ctx.close()
+    book.tables.clear()
+    assert asked(form, account="1004") == ""
+    assert [caption for caption, _ in book.tables] == ["Balances of 1004.", "Statement of BTC."]
+
+
+def test_what_the_form_says_is_text(ctx: Context) -> None:
+    assert "&lt;b&gt;" in asked(Form(Shown(), Account(ctx, TRADER)), account="<b>")
+
+
 def test_where_nobody_watches_there_is_no_form(ctx: Context, capsys: pytest.CaptureFixture[str]) -> None:
     show_form(Shown(), Account(ctx, TRADER))
     assert "JupyterLab" in capsys.readouterr().out

@@ -19,7 +19,8 @@ from balancebook.store.schema import View, read_view
 
 @dataclass
 class Context:
-    """One target, opened once for the checks of one run. Connects at the first read, not before.
+    """One target, opened once for the checks of one run. Connects at the first read, not before; at the first after
+    `close` again, for whoever asks more in a notebook that ran to its end.
 
     A database that cannot be opened raises the same StoreError at every read, so that each check says unknown.
     """
@@ -90,8 +91,11 @@ class Context:
         return GatewayClient(self.profile.gateway)
 
     def close(self) -> None:
-        """Ends the sessions. The context may not be used afterwards."""
+        """Ends the sessions, and forgets what was read of the schema."""
         if isinstance(self._reader, Reader):
             self._reader.close()
+        self._reader = None
         if "gateway" in self.__dict__:
             self.gateway.close()
+        for known in ("view", "target"):
+            self.__dict__.pop(known, None)

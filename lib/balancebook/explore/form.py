@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -48,7 +49,8 @@ class Form:
             value=mine.as_of or "", description="as of", placeholder="2025-06-01T00:00Z"
         )
         self.ask = widgets.Button(description="Show", button_style="primary")
-        self.said, self._shown = widgets.Label(), widgets.Output()
+        # A label would cut long sentences off.
+        self.said, self._shown = widgets.HTML(), widgets.Output()
         self.ask.on_click(self._ask)
         fields = widgets.HBox([self.account, self.asset, self.as_of, self.ask])
         self.box = widgets.VBox([fields, self.said, self._shown])
@@ -67,7 +69,10 @@ class Form:
             try:
                 self._answer()
             except BalancebookError as error:
-                self.said.value = str(error)
+                self._say(str(error))
+
+    def _say(self, why: str) -> None:
+        self.said.value = html.escape(why, quote=False)
 
     def _answer(self) -> None:
         given = self.account.value.strip()
@@ -79,7 +84,7 @@ class Form:
         self._mine = mine
         self.asset.options = self._assets()
         if not mine.holder.assets:
-            self.said.value = f"{given} has no asset in the ledger."
+            self._say(f"{given} has no asset in the ledger.")
             return
         name = label(mine.asset(asset), mine.place.registry)
         self._book.show(mine.statement(asset, _ROWS), f"Statement of {name}.")
