@@ -15,6 +15,7 @@ from balancebook.checks.context import Context
 from balancebook.checks.sums import asset_sums
 from balancebook.demo.generate import LedgerEntry, SettledTrade
 from balancebook.demo.schema import LEDGER, TRADES
+from balancebook.moment import utc_text
 from balancebook.settings import LedgerSchema, Profile, retarget
 from balancebook.verdict import Result, Verdict
 from checking import WHOLE, Ask, capped, run_check, unreachable
@@ -135,14 +136,17 @@ def test_each_break_is_named(ask: Ask, alone: Profile, books: Books) -> None:
         ("gap", 1001, "USDT", 10_000, gap_before(1001, 2) + 1, 10_000),
     ]
     assert [each[:4] for each in named(found["L003"])] == [("negative", 1002, "ETH", poor.seq)]
-    assert named(found["L005"]) == [("time goes back", 1003, "BTC", back.seq, back_before(1003, 1), 5)]
-    assert {(each[0], *each[1:4]) for each in named(found["L006"])} == {
-        ("impossible movement", 1003, "USDT", odd.seq),
-        ("nothing was locked", 1003, "BTC", nothing.seq),
+    former = utc_text(back_before(1003, 1))
+    assert named(found["L005"]) == [
+        ("time goes back", 1003, "BTC", back.seq, former, "1970-01-01 00:00:00.005")
+    ]
+    assert {each[:5] for each in named(found["L006"])} == {
+        ("impossible movement", 1003, "USDT", odd.seq, "what its type moves"),
+        ("nothing was locked", 1003, "BTC", nothing.seq, "nothing"),
     }
     of_trades = named(found["L004"])
     assert [each for each in of_trades if each[0] == "no such trade"] == [
-        ("no such trade", 1005, "BTC", spare.seq, None, "3")
+        ("no such trade", 1005, "BTC", spare.seq, "nothing", "3")
     ]
     legs = {(user, asset) for user in (lost.buyer_id, lost.seller_id) for asset in (lost.base_asset_id, USDT)}
     assert {(each[1], each[2]) for each in of_trades if each[0] == "no such entry"} == {
@@ -297,7 +301,7 @@ def test_one_user_or_a_sample(alone: Profile, books: Books) -> None:
     trades = run_check("L004", alone, user_id=1001)
     assert named(trades) == [
         ("no such entry", 1001, "USDT", None, format_exact(-bought.quote_amount, 8), None),
-        ("no such trade", 1001, "USDT", spare.seq, None, "0.00000001"),
+        ("no such trade", 1001, "USDT", spare.seq, "nothing", "0.00000001"),
     ]
     assert run_check("L001", alone, user_id=1004).message.endswith("accounts of user 1004).")
     assert run_check("L001", alone, user_id=424242).verdict is Verdict.UNKNOWN

@@ -15,6 +15,7 @@ from balancebook.checks.truth import assets_in_base
 from balancebook.ledger.audit import Asking, AuditReport, audit
 from balancebook.ledger.breaks import Break, Problem
 from balancebook.ledger.source import open_source
+from balancebook.moment import utc_text
 from balancebook.progress import Display
 from balancebook.store.pace import Pace, pace_of
 from balancebook.store.reader import Reader
@@ -22,6 +23,13 @@ from balancebook.verdict import Json
 
 _audits: WeakKeyDictionary[Reader, dict[Scope, AuditReport]] = WeakKeyDictionary()
 _SEED = 1
+# Where no value was expected of what is there, but something of its kind, or none at all.
+_EXPECTED = {
+    Problem.SIGNS: "what its type moves",
+    Problem.TYPE: "a type of the profile",
+    Problem.LEG_SPARE: "nothing",
+    Problem.NO_LOCK: "nothing",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +125,12 @@ def _told(ctx: Context, report: AuditReport, problems: list[Problem], total: int
 
 
 def _first(ctx: Context, first: Break) -> str:
-    account, asset, order = first.key
-    whose = f"account {account}, " if account is not None else ""
+    _, _, order = first.key
+    told = _sample(ctx, first)
+    whose = f"account {told['account']}, " if "account" in told else ""
     entry = f", entry {order}" if order is not None else ""
-    amount = _is_amount(first)
-    expected, found = (_shown(ctx, asset, each, amount) for each in (first.expected, first.found))
-    wanted = f" expected {expected}," if expected is not None else ""
-    there = "nothing" if found is None else found
-    return f"{whose}{label(asset, ctx.registry)}{entry}, {first.what}:{wanted} found {there}"
+    there = "nothing" if told["found"] is None else told["found"]
+    return f"{whose}{told['asset']}{entry}, {told['of']}: expected {told['expected']}, found {there}"
 
 
 def _is_amount(each: Break) -> bool:
@@ -140,7 +146,6 @@ def _worst(report: AuditReport, problems: list[Problem]) -> list[Break]:
 
 def _sample(ctx: Context, each: Break) -> dict[str, Json]:
     account, asset, order = each.key
-    amount = _is_amount(each)
     # An asset as a whole is no account's, and no entry.
     of_account = account is not None
     return {
@@ -148,15 +153,17 @@ def _sample(ctx: Context, each: Break) -> dict[str, Json]:
         **({"account": as_json(account)} if of_account else {}),
         "asset": label(asset, ctx.registry),
         **({"entry": order} if of_account else {}),
-        "of": each.what,
-        "expected": _shown(ctx, asset, each.expected, amount),
-        "found": _shown(ctx, asset, each.found, amount),
+        "of": "time (UTC)" if each.problem is Problem.TIME else each.what,
+        "expected": _EXPECTED.get(each.problem) or _shown(ctx, each, each.expected),
+        "found": _shown(ctx, each, each.found),
     }
 
 
-def _shown(ctx: Context, asset: object, value: object, amount: bool) -> Json:
-    """An amount in whole units where the registry knows the asset; else as it is stored."""
-    known = ctx.registry.by_id(asset)
-    if amount and known and isinstance(value, int):
+def _shown(ctx: Context, of: Break, value: object) -> Json:
+    """An amount in whole units where the registry knows the asset, a time in UTC; else as it is stored."""
+    known = ctx.registry.by_id(of.key[1])
+    if of.problem is Problem.TIME and isinstance(value, int):
+        return utc_text(value)
+    if _is_amount(of) and known and isinstance(value, int):
         return format_exact(value, known.decimals)
     return as_json(value)
