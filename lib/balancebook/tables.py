@@ -15,6 +15,7 @@ from balancebook.verdict import MARKS
 
 NOTHING = "—"
 _NUMBER = re.compile(r"[-+]?[0-9][0-9,]*(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:.]+")
 # JupyterLab aligns cells to the right unless told otherwise; a page goes by the class (templates/style.css).
 _TEXT = ' class="text" style="text-align: left"'
 
@@ -44,5 +45,6 @@ def _row(tag: str, cells: Iterable[Any], marks: list[str]) -> str:
 
 
 def _escaped(cell: str) -> str:
-    # A verdict in a narrow column stays in one line.
-    return html.escape(cell.replace(" ", "\u00a0") if cell in MARKS.values() else cell)
+    # A verdict or a time in a narrow column stays in one line.
+    whole = cell in MARKS.values() or _TIME.fullmatch(cell)
+    return html.escape(cell.replace(" ", "\u00a0") if whole else cell)

@@ -56,9 +56,11 @@ def test_no_rows_and_no_columns() -> None:
     assert "<tr></tr>" in table_html(pd.DataFrame())
 
 
-def test_a_verdict_stays_in_one_line() -> None:
-    found = table_html(pd.DataFrame({"right": [MARKS[Verdict.PASS]], "why": ["all pass"]}))
+def test_a_verdict_and_a_time_stay_in_one_line() -> None:
+    cells = [[MARKS[Verdict.PASS], "2025-10-27 19:23:50.315", "all pass"]]
+    found = table_html(pd.DataFrame(cells, columns=["right", "time (UTC)", "why"]))
     assert "✔\u00a0pass" in found
+    assert "2025-10-27\u00a019:23:50.315" in found
     assert "all pass" in found
 
 
