@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -70,6 +71,23 @@ def test_the_rows_are_those_of_the_ordinary_decoder(reader: Reader, filled: str,
     assert max(page.rows for page in pages) <= page_size
     assert sum(page.rows for page in pages) == LEDGER_ROWS
     assert [row for page in pages for row in decoded(page)] == reader.rows(cql)
+
+
+def test_a_page_is_let_go_at_once(reader: Reader, filled: str) -> None:
+    """Not when garbage is collected, nor when a timer is up: else memory would grow with what is read."""
+    cql = f"SELECT user_id, asset_id, seq FROM {filled}.balance_ledger"
+    gc.collect()
+    before = _pages_there()
+    gc.disable()
+    try:
+        assert sum(page.rows for page in raw_pages(reader, cql, page_size=10)) == LEDGER_ROWS
+        assert _pages_there() == before
+    finally:
+        gc.enable()
+
+
+def _pages_there() -> int:
+    return sum(isinstance(each, RawPage) for each in gc.get_objects())
 
 
 def test_every_type_and_null_and_empty(reader: Reader, filled: str) -> None:

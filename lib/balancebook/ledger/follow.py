@@ -73,7 +73,8 @@ class Follower:
                 self.sums.stand(self._carry)
         if self._orders:
             self._orders.finish()
-        self._carry = None
+        # Orders note what they find here: in a circle, which would keep pages until garbage is collected.
+        self._carry = self._orders = None
 
     def _stand(self, entries: Entries, newest: Flags) -> None:
         self.sums.stand(entries.take(np.flatnonzero(newest)))

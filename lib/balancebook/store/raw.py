@@ -155,8 +155,9 @@ def _pages(
 
 
 def page_of(result: ResultSet, what: str) -> RawPage:
-    """The page that a raw session answered with. Raises StoreError if its columns are not known."""
-    page = result.current_rows[0]
+    """The page that a raw session answered with, which has it no more. Raises StoreError if its columns are not known."""
+    # Taken out: the driver's futures lie in cycles, and would keep it until garbage is collected, or a timer is up.
+    page = result.current_rows.pop()
     if not isinstance(page, RawPage) or page.rows < 0:
         raise StoreError(
             "protocol",
