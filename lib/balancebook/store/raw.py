@@ -155,7 +155,8 @@ def _pages(
 
 
 def page_of(result: ResultSet, what: str) -> RawPage:
-    """The page that a raw session answered with, which has it no more. Raises StoreError if its columns are not known."""
+    """The page that a raw session answered with; the result has it no more. Raises StoreError if its columns are not
+    known."""
     # Taken out: the driver's futures lie in cycles, and would keep it until garbage is collected, or a timer is up.
     page = result.current_rows.pop()
     if not isinstance(page, RawPage) or page.rows < 0:
