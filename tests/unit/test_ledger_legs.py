@@ -45,8 +45,6 @@ def left(rows: list[Row], trades: list[SettledTrade], page: int = 50) -> list[tu
     for entries in entries_of(rows, page=page):
         taken = taken or EntryLegs(KINDS, held=True, by_text=False)
         taken.feed(entries)[0].fold(of_entries)
-    if taken and (last := taken.finish()):
-        last[0].fold(of_entries)
     items = sketch.subtract(of_entries).peel()
     assert items.complete
     found = []

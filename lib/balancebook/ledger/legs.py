@@ -24,8 +24,8 @@ import numpy as np
 import numpy.typing as npt
 
 from balancebook.assets import EXACT, format_amount
-from balancebook.ledger.breaks import identity_of
-from balancebook.ledger.entries import Entries, Flags, Money, Numbers, WholePartitions, is_one_of
+from balancebook.ledger.breaks import Hashes, identity_of
+from balancebook.ledger.entries import Entries, Flags, Money, Numbers, is_one_of
 from balancebook.ledger.rules import CREDIT, DEBIT
 from balancebook.sketch.layout import RowLayout
 from balancebook.sketch.sketch import Sketch
@@ -64,41 +64,54 @@ class Legs:
 
 
 class EntryLegs:
-    """Takes the entries of whole partitions as they come, and gives the legs among them, whole partitions at a time."""
+    """Takes the entries of whole partitions as they come, and gives the legs among them.
+
+    Of the partition that may go on it keeps an identity for each leg, eight bytes, and no entry.
+    """
 
     def __init__(self, kinds: Mapping[int, str], *, held: bool, by_text: bool) -> None:
         self._codes = np.array([code for code, kind in kinds.items() if kind in (DEBIT, CREDIT)], np.int64)
         self._held, self._by_text = held, by_text
-        self._partitions = WholePartitions()
+        self._open: tuple[int, int] | None = None
+        self._before: Hashes = np.empty(0, np.uint64)
 
     def feed(self, new: Entries) -> tuple[Legs, Entries]:
-        """The legs of the partitions that have ended with these entries, at least one, and the entries they are of."""
+        """The legs among the next entries, at least one, and the entries they are of."""
         some = new.only(_MONEY, _OTHERS).take(np.flatnonzero(is_one_of(new.other["type"], self._codes)))
-        return self._legs(self._partitions.feed(some, new))
-
-    def finish(self) -> tuple[Legs, Entries] | None:
-        """Those of the last partition, if there is any."""
-        last = self._partitions.finish()
-        return self._legs(last) if last is not None else None
-
-    def _legs(self, entries: Entries) -> tuple[Legs, Entries]:
-        nothing = np.zeros(len(entries), np.int64)
         columns = [
-            entries.other["reference"],
-            entries.account,
-            entries.asset,
-            as_code(entries.money["delta_available"], by_text=self._by_text),
-            as_code(entries.money["delta_held"], by_text=self._by_text) if self._held else nothing,
+            some.other["reference"],
+            some.account,
+            some.asset,
+            as_code(some.money["delta_available"], by_text=self._by_text),
+            as_code(some.money["delta_held"], by_text=self._by_text)
+            if self._held
+            else np.zeros(len(some), np.int64),
         ]
-        return Legs(np.column_stack([*columns, _nth(columns)]), np.arange(len(entries))), entries
+        keys = identity_of(*columns)
+        # They hold account and asset: what came before in another partition is equal to none.
+        nth = _nth(keys) + _count(self._before, keys)
+        self._keep(some, keys, (int(new.account[-1]), int(new.asset[-1])))
+        return Legs(np.column_stack([*columns, nth]), np.arange(len(some))), some
+
+    def _keep(self, some: Entries, keys: Hashes, last: tuple[int, int]) -> None:
+        """Keep the identities of the last partition, which may go on, in their order."""
+        if last != self._open:
+            self._open, self._before = last, np.empty(0, np.uint64)
+        fresh = np.sort(keys[(some.account == last[0]) & (some.asset == last[1])])
+        self._before = np.insert(self._before, np.searchsorted(self._before, fresh), fresh)
 
 
-def _nth(columns: list[Numbers]) -> Numbers:
-    """How many equal rows come before each."""
-    nth = np.zeros(len(columns[0]), np.int64)
+def _count(ordered: Hashes, keys: Hashes) -> Numbers:
+    """How many of the ordered ones are equal to each of the keys."""
+    found: Numbers = np.searchsorted(ordered, keys, "right") - np.searchsorted(ordered, keys, "left")
+    return found
+
+
+def _nth(keys: Hashes) -> Numbers:
+    """How many equal keys come before each."""
+    nth = np.zeros(len(keys), np.int64)
     if len(nth) < 2:
         return nth
-    keys = identity_of(*columns)
     ordered = np.sort(keys)
     new = np.ones(len(ordered), bool)
     new[1:] = ordered[1:] != ordered[:-1]
@@ -147,7 +160,7 @@ def legs_of_trades(trades: Trades, *, held: bool, by_text: bool) -> Legs:
             rows[:, 3] = moved
     # Only a user who trades with himself can have equal legs of a trade.
     if (trades.buyer == trades.seller).any():
-        codes[:, -1] = _nth([codes[:, column] for column in range(len(COLUMNS) - 1)])
+        codes[:, -1] = _nth(identity_of(*(codes[:, column] for column in range(len(COLUMNS) - 1))))
     return Legs(codes, np.tile(np.arange(count), len(sides)))
 
 

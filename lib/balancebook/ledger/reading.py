@@ -172,20 +172,16 @@ def follow(source: Source, pages: Iterator[RawPage], manner: Manner, sketch: Ske
     legs = _entry_legs(source, follower)
     piece = Piece(follower.breaks, 0, 0, follower.sums.by_code, sketch)
 
-    def folded(some: tuple[Legs, Entries] | None) -> None:
-        if some:
-            if piece.legs:
-                some[0].fold(piece.legs)
-            piece.kept += [some] if manner.keep and len(some[0]) else []
-            piece.named += _named(reader, *some, manner.wanted)
-
     for page in pages:
         entries = reader.read(page)
         follower.feed(entries)
         if legs and len(entries):
-            folded(legs.feed(entries))
+            some = legs.feed(entries)
+            if piece.legs:
+                some[0].fold(piece.legs)
+            piece.kept += [some] if manner.keep and len(some[0]) else []
+            piece.named += _named(reader, *some, manner.wanted)
     follower.finish()
-    folded(legs.finish() if legs else None)
     piece.entries, piece.partitions = follower.entries, follower.partitions
     return piece
 
