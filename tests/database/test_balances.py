@@ -193,7 +193,10 @@ def test_of_too_many_accounts_only_those_asked_for_are_kept(
 def test_a_scan_beyond_the_budget_lists_nothing(profile: Profile, target: Target) -> None:
     limits = profile.limits.model_copy(update={"max_rows": 2})
     capped = profile.model_copy(update={"limits": limits})
-    with open_reader(capped) as reader, pytest.raises(BalancebookError, match="more partitions than the budget of 2"):
+    with (
+        open_reader(capped) as reader,
+        pytest.raises(BalancebookError, match="more partitions than the budget of 2"),
+    ):
         assets_of(reader, target, 1001, "scan", Registry())
 
 

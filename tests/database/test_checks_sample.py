@@ -162,7 +162,7 @@ def test_every_strategy_is_held_against_the_base_for_all_of_them(ask: Ask, excha
 @pytest.mark.check("Q004", "unknown")
 def test_a_sample_that_cannot_be_drawn_is_unknown(ask: Ask, exchange: Profile) -> None:
     for profile, said in (
-        (capped(exchange, 1), "more than 1 partitions"),
+        (capped(exchange, 1), "more partitions than the budget of 1"),
         (unreachable(exchange), "refused"),
     ):
         found = judged(profile)
