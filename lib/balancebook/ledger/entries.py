@@ -215,27 +215,6 @@ class EntryReader:
         return money_of(columns, at, self.roles.types[at], self.types[at])
 
 
-class WholePartitions:
-    """Of entries that come page by page gives those whose partitions have ended. `open`: of the one that has not."""
-
-    def __init__(self) -> None:
-        self.open: Entries | None = None
-
-    def feed(self, some: Entries, new: Entries) -> Entries:
-        """`some` are those that matter of `new`, at least one, the last of which tells what may go on."""
-        entries = some.after(self.open) if self.open is not None and len(self.open) else some
-        still = (entries.account == new.account[-1]) & (entries.asset == new.asset[-1])
-        # A partition's entries come one after the other, so those of the last one are at the end.
-        ended = len(entries) - int(np.count_nonzero(still))
-        self.open = entries.take(slice(ended, None)).trimmed()
-        return entries.take(slice(0, ended))
-
-    def finish(self) -> Entries | None:
-        """Those of the last partition, if there is any."""
-        last, self.open = self.open, None
-        return last
-
-
 def is_one_of(column: Numbers, codes: Numbers) -> Flags:
     """Which cells are one of a few codes."""
     found = np.zeros(len(column), bool)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from balancebook.ledger.breaks import Problem, identity_of
-from balancebook.ledger.entries import Entries, Flags, Money, Numbers, WholePartitions, is_one_of
+from balancebook.ledger.entries import Entries, Flags, Money, Numbers, is_one_of
 from balancebook.ledger.rules import LOCK, REFUND, UNLOCK
 
 # Of one partition so many are held; beyond it, those locks that were given back are forgotten, and another unlock of
@@ -29,7 +29,7 @@ class Orders:
         self._lock, self._unlock, self._refund = (np.array(codes[name], np.int64) for name in codes)
         self._ours = np.concatenate([self._lock, self._unlock, self._refund])
         self._noted = noted
-        self._partitions = WholePartitions()
+        self._partitions = _WholePartitions()
 
     def feed(self, new: Entries) -> None:
         """The next entries, at least one."""
@@ -71,6 +71,27 @@ class Orders:
         note(Problem.NO_LOCK, nothing, None)
         note(Problem.TWICE, twice, np.zeros_like(given))
         note(Problem.TOO_MUCH, back & ~nothing & ~twice & unlike, reserved)
+
+
+class _WholePartitions:
+    """Of entries that come page by page gives those whose partitions have ended. `open`: of the one that has not."""
+
+    def __init__(self) -> None:
+        self.open: Entries | None = None
+
+    def feed(self, some: Entries, new: Entries) -> Entries:
+        """`some` are those that matter of `new`, at least one, the last of which tells what may go on."""
+        entries = some.after(self.open) if self.open is not None and len(self.open) else some
+        still = (entries.account == new.account[-1]) & (entries.asset == new.asset[-1])
+        # A partition's entries come one after the other, so those of the last one are at the end.
+        ended = len(entries) - int(np.count_nonzero(still))
+        self.open = entries.take(slice(ended, None)).trimmed()
+        return entries.take(slice(0, ended))
+
+    def finish(self) -> Entries | None:
+        """Those of the last partition, if there is any."""
+        last, self.open = self.open, None
+        return last
 
 
 def _unsettled(entries: Entries) -> Numbers:

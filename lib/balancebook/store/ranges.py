@@ -59,7 +59,7 @@ class ScanReport:
         return self.ranges_done == self.ranges_total
 
     def why_incomplete(self, table: str, budget_rows: int | None, counted: str = "rows") -> list[str]:
-        """In a clause for each, why the scan does not stand for the table (its name, or the tables'), if so."""
+        """Why the scan does not stand for the table (its name, or the tables'): one clause, or none if it does."""
         if self.truncated:
             return [f"{table} has more {counted} than the budget of {budget_rows:,}"]
         if self.complete:
