@@ -17,6 +17,9 @@ from nbclient import NotebookClient
 from balancebook.progress import Display, Step, Terminal, line_of, watched
 
 
+_MARK = b"\0"
+
+
 class Pty:
     """A terminal, and what was written to it."""
 
@@ -24,16 +27,17 @@ class Pty:
         self.master, slave = pty.openpty()
         self.stream = os.fdopen(slave, "w")
         self.resize(columns)
-        os.set_blocking(self.master, False)
 
     def resize(self, columns: int) -> None:
         fcntl.ioctl(self.stream.fileno(), termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
 
     def written(self) -> str:
-        try:
-            return os.read(self.master, 65536).decode()
-        except BlockingIOError:
-            return ""
+        """What came since the last time. A terminal hands it over when it likes: all is there when the mark is."""
+        os.write(self.stream.fileno(), _MARK)
+        came = b""
+        while not came.endswith(_MARK):
+            came += os.read(self.master, 65536)
+        return came.removesuffix(_MARK).decode()
 
     def hang_up(self) -> None:
         os.close(self.master)
