@@ -17,11 +17,13 @@ from balancebook.demo.schema import create_schema
 from balancebook.profile import Limits, Profile
 from balancebook.sketch.layout import RowLayout
 from balancebook.sketch.sketch import Sketch
-from balancebook.store import raw
+from balancebook.store import raw, raw_scan
 from balancebook.store.connect import close, connect
 from balancebook.store.errors import StoreError
+from balancebook.store.ranges import tasks_by_turns
 from balancebook.store.raw import RawPage, decode, raw_pages
 from balancebook.store.reader import Reader, open_reader
+from balancebook.store.schema import read_table
 
 LEDGER_ROWS = 250
 COLUMNS = (
@@ -62,6 +64,27 @@ def filled(session: Session) -> Iterator[str]:
 
 def decoded(page: RawPage) -> list[tuple[Any, ...]]:
     return [decode(page.types, row) for row in page.cells()]
+
+
+def test_pages_of_a_scan_are_fitted_to_their_bytes(
+    reader: Reader, filled: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = read_table(reader, filled, "balance_ledger")
+    assert table
+    sizes: list[int] = []
+
+    def gather(_table: int, pages: Iterator[RawPage]) -> int:
+        of_range = [page.rows for page in pages]
+        sizes.extend(of_range)
+        return sum(of_range)
+
+    # A row of two bigints takes 24 bytes. The first range comes in one page, which tells how wide they are.
+    monkeypatch.setattr(raw_scan, "PAGE_BYTES", 24 * 30)
+    columns, tasks = ("user_id", "seq"), tasks_by_turns(2, 1)
+    scan = raw_scan.raw_scan(reader, [table], columns, gather, tasks, in_flight=1)
+    assert sum(part.gathered for part in scan) == sum(sizes) == LEDGER_ROWS
+    assert sizes[0] > 30
+    assert sizes[1] == max(sizes[1:]) == 30
 
 
 @pytest.mark.parametrize("page_size", [7, 50, LEDGER_ROWS, 5000])

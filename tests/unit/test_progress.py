@@ -16,7 +16,6 @@ from nbclient import NotebookClient
 
 from balancebook.progress import Display, Step, Terminal, line_of, watched
 
-
 _MARK = b"\0"
 
 

@@ -115,18 +115,20 @@ def open_raw_session(session: Session) -> Session:
     return raw
 
 
-def raw_pages(
+def raw_pages(  # noqa: PLR0913 (keywords with defaults, each of them used)
     reader: Reader,
     cql: str,
     params: Sequence[object] = (),
     *,
     page_size: int = 5000,
+    rows_of_next: Callable[[RawPage], int] | None = None,
     consistency: str | None = None,
     serialized: bool = False,
     wait: Callable[[int], None] | None = None,
 ) -> Iterator[RawPage]:
     """The pages of a SELECT, `page_size` rows each at the most; the next one is asked for while one is worked on.
 
+    `rows_of_next` says by each page how many rows the next one may have; without it that is `page_size`.
     The first is asked for at once, so that many such statements can be in flight from one thread. `wait` is called
     before the first page, with 0, and with each page's rows before the next page is asked for, after the last one too:
     it may take its time (see store.pace). `serialized`: the parameters are cells as the server sent them, and are sent
@@ -137,16 +139,23 @@ def raw_pages(
     bound.fetch_size = page_size
     wait = wait or _at_once
     wait(0)
-    return _pages(reader, bound, reader.send(bound, raw=True), cql, wait)
+    return _pages(reader, bound, reader.send(bound, raw=True), cql, wait, rows_of_next)
 
 
 def _pages(
-    reader: Reader, bound: BoundStatement, future: ResponseFuture, cql: str, wait: Callable[[int], None]
+    reader: Reader,
+    bound: BoundStatement,
+    future: ResponseFuture,
+    cql: str,
+    wait: Callable[[int], None],
+    rows_of_next: Callable[[RawPage], int] | None,
 ) -> Iterator[RawPage]:
     while True:
         result = reader.wait(future, doing(cql))
         page = page_of(result, doing(cql))
         wait(page.rows)
+        if rows_of_next:
+            bound.fetch_size = rows_of_next(page)
         if state := result.paging_state:
             future = reader.send(bound, state, raw=True)
         yield page

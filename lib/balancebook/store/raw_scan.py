@@ -19,6 +19,11 @@ from balancebook.store.scan import require_murmur3
 from balancebook.store.schema import Table
 from balancebook.store.tokens import filtered, range_clause
 
+# Measured with rows of 68 bytes: pages of 10,000 take 7 % less time than those of 5,000, and the client a fifth less
+# CPU; larger ones gain nothing more. Wide rows fill as many bytes sooner.
+PAGE_BYTES = 700_000
+MOST_ROWS = 10_000
+
 Gathered = TypeVar("Gathered")
 Gather = Callable[[int, Iterator[RawPage]], Gathered]
 """Makes a range's pages into what is wanted of them; called in a worker's thread, with the number of the table. If
@@ -46,20 +51,28 @@ def raw_scan(  # noqa: PLR0913 (keywords with defaults, each of them used)
     `wheres`: for each table conditions in CQL that its rows must satisfy, or "" (see store.view_filter). `first_only`:
     of each partition its first row alone. The columns of every page are held against those asked for. The report covers
     all tables together, and one that was begun elsewhere goes on; `budget_rows` holds for each table. Every page waits
-    for the `pace`. Iterating raises StoreError for what no retry mends.
+    for the `pace`. Of the first pages `page_size` is the number of rows, later ones are fitted to about PAGE_BYTES (see
+    PageRows). Iterating raises StoreError for what no retry mends.
     """
     require_murmur3(reader)
     selected = ", ".join(quote(name) for name in columns)
     end = " PER PARTITION LIMIT 1" if first_only else ""
     end += dialect_of(reader.server, reader.profile).scan_suffix
     expected = tuple(columns)
+    fitted = PageRows()
 
     def pages(task: RangeTask, page_size: int, grant: Grant) -> Iterator[RawPage]:
         table = tables[task.table]
         clause, params = range_clause(table, task.tokens)
         where = filtered(clause, wheres[task.table] if wheres else "")
         cql = f"SELECT {selected} FROM {table.cql_name}{where}{end}"
-        for page in raw_pages(reader, cql, params, page_size=page_size, wait=waiting(pace)):
+
+        def of_next(page: RawPage) -> int:
+            fitted.saw(task.table, page)
+            return fitted.of(task.table, page_size)
+
+        first = fitted.of(task.table, page_size)
+        for page in raw_pages(reader, cql, params, page_size=first, rows_of_next=of_next, wait=waiting(pace)):
             if page.names != expected:
                 raise StoreError(
                     "protocol",
@@ -83,3 +96,26 @@ def raw_scan(  # noqa: PLR0913 (keywords with defaults, each of them used)
         report=report,
         pace=pace,
     )
+
+
+class PageRows:
+    """How many rows to ask for in a page of each table, so that it has about PAGE_BYTES, by how wide its rows were.
+
+    At most MOST_ROWS. Whoever asks for less than PAGE_SIZE (a pace, or after a failure) gets no more than that, and of
+    wide rows the same share of PAGE_BYTES.
+    """
+
+    def __init__(self) -> None:
+        self._widths: dict[int, float] = {}
+
+    def saw(self, table: int, page: RawPage) -> None:
+        """Note how wide the rows of a page were."""
+        if page.rows:
+            self._widths[table] = (len(page.body) - page.start) / page.rows
+
+    def of(self, table: int, page_size: int) -> int:
+        """The rows of its next page; `page_size` while nothing is known of it."""
+        if table not in self._widths:
+            return page_size
+        fitting = int(PAGE_BYTES / self._widths[table] * min(1.0, page_size / PAGE_SIZE))
+        return max(1, min(fitting, page_size if page_size < PAGE_SIZE else MOST_ROWS))
