@@ -97,9 +97,13 @@ class Place:
 
     @property
     def env(self) -> dict[str, str]:
-        """The environment of a command that reads there, whatever the shell says of other targets."""
+        """The environment of a command that reads there, whatever the shell says of other targets.
+
+        Bytecode is cached as it is where people install things, be it ours or of others.
+        """
         kept = {f"BALANCEBOOK_{name}" for name in _OF_THE_MACHINE}
         env = {k: v for k, v in os.environ.items() if not k.startswith("BALANCEBOOK_") or k in kept}
+        env.pop("PYTHONDONTWRITEBYTECODE", None)
         return env | {"BALANCEBOOK_CONFIG": str(self.folder / "balancebook.toml")}
 
     def run(self, *command: object, codes: tuple[int, ...] = (0,)) -> str:

@@ -99,6 +99,7 @@ def compare(bench: Exchange) -> None:
 def command(bench: Exchange, expected: int = 0, *more: str) -> tuple[Cost, dict[str, object]]:
     """The whole command, as a person runs it."""
     env = dict(os.environ) | {"BALANCEBOOK_CONFIG": str(bench.config)}
+    env.pop("PYTHONDONTWRITEBYTECODE", None)  # bytecode is cached, as the kernels are
     arguments = [str(BIN / "balancebook"), "reconcile", TARGET, "--json", "--no-pace", *more]
     cost, out = apart(arguments, env, expected)
     return cost, json.loads(out)
