@@ -7,7 +7,9 @@ The first starts an embedded database, loads the rows, and stops it in the end; 
 the demo's two tables. All ways read the same six columns of the same two tables, in rounds whose order is drawn anew;
 the first round warms caches and kernels and is not counted. A way whose answer is not that all rows are equal ends the
 benchmark, and so does one that misses the three rows that are broken in the end (in our own database only).
-CPU is that of the client's processes, user and system; the server's is not in it. Ratios are those of the same round.
+CPU is user and system, of the client's processes and of the server (our own only). Ratios are those of the same round.
+In the end the bound is told: where server and client share the machine, no way that reads every row can take less wall
+than the server's CPU spread over all cores.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
 from platformdirs import user_cache_dir
 from server import Patient, key_of, load, own_server
 
@@ -75,20 +78,25 @@ class Answer(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """Seconds of one comparison: by the clock, and of CPU in the client's processes."""
+    """Seconds of one comparison: by the clock, of CPU in the client's processes and in the server (0.0: not known)."""
 
     wall: float
     cpu: float
+    server: float
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where the two tables are, and a folder for what is written on the way (profile, CSV files)."""
+    """Where the two tables are, and a folder for what is written on the way (profile, CSV files).
+
+    server: its process, if it is ours.
+    """
 
     host: str
     port: int
     keyspace: str
     folder: Path
+    server: psutil.Process | None = None
 
     def __post_init__(self) -> None:
         shutil.copy(Path(balancebook.demo.__file__).with_name("assets.toml"), self.folder)
@@ -105,6 +113,11 @@ class Place:
         env = {k: v for k, v in os.environ.items() if not k.startswith("BALANCEBOOK_") or k in kept}
         env.pop("PYTHONDONTWRITEBYTECODE", None)
         return env | {"BALANCEBOOK_CONFIG": str(self.folder / "balancebook.toml")}
+
+    def server_cpu(self) -> float:
+        """Seconds of CPU that the server has taken until now."""
+        times = self.server.cpu_times() if self.server else None
+        return times.user + times.system if times else 0.0
 
     def run(self, *command: object, codes: tuple[int, ...] = (0,)) -> str:
         """What a command prints. Ends the benchmark if it ends with another code."""
@@ -200,11 +213,12 @@ def measured(place: Place, arms: dict[str, Way], rounds: int) -> tuple[int, dict
     for number in range(rounds + 1):
         for name in random.sample(list(arms), len(arms)):
             before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+            server = place.server_cpu()
             answers.setdefault(arms[name](place), name)
             wall, after = time.monotonic() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
             if number:
                 cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-                costs[name].append(Cost(wall, cpu))
+                costs[name].append(Cost(wall, cpu, place.server_cpu() - server))
     rows = next(iter(answers)).base
     if list(answers) != [Answer(rows, rows, 0, 0, 0)]:
         sys.exit(f"The two tables are to be equal, and each way is to say so: {answers}")
@@ -222,13 +236,19 @@ def require_found(place: Place, arms: dict[str, Way], expected: Answer) -> None:
 def report(rows: int, costs: dict[str, list[Cost]], missing: dict[str, str]) -> None:
     """Prints medians, spread, and the ratios to ours."""
     print(f"{rows} rows a side, {len(costs[OURS])} rounds; median (least to most)")
-    print(f"{'':22} {'wall s':>24} {'client CPU s':>24} {'x wall':>24} {'x CPU':>24}")
+    heads = ("wall s", "client CPU s", "server CPU s", "x wall", "x CPU")
+    print(f"{'':22} " + " ".join(f"{head:>24}" for head in heads))
     for name, runs in costs.items():
         ratios = [
             (run.wall / our.wall, run.cpu / our.cpu) for run, our in zip(runs, costs[OURS], strict=True)
         ]
         spread = [_spread(values) for values in (*zip(*runs, strict=True), *zip(*ratios, strict=True))]
         print(f"{name:22} " + " ".join(f"{text:>24}" for text in spread))
+    least = statistics.median(run.server for run in costs[OURS]) / (os.cpu_count() or 1)
+    for name, runs in costs.items():
+        if least and name != OURS:
+            most = statistics.median(run.wall for run in runs) / least
+            print(f"reading alone keeps the cores busy for {least:.2f} s: at most {most:.1f} x {name}")
     for name, why in missing.items():
         print(f"{name:22} not measured: {why}")
 
@@ -241,7 +261,8 @@ def on_own_server(folder: Path, options: argparse.Namespace) -> None:
     """Load, measure, break three rows, and look whether each way sees them; only then are the figures told."""
     arms, missing = ways()
     with own_server(folder, options.heap_mb) as node:
-        place = Place(node.config.address, node.config.cql_port, options.keyspace, folder)
+        server = node.mark.process() if node.mark else None
+        place = Place(node.config.address, node.config.cql_port, options.keyspace, folder, server)
         session = connect(load_profile(env=place.env), retry_policy=Patient())
         with session.cluster, node.admin() as admin:
             create_schema(session.execute, place.keyspace, indexes=False)
