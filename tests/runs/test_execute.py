@@ -267,9 +267,30 @@ def test_interruption(tmp_path: Path, number: int, moment: str) -> None:
             wait_for((tmp_path / "runs").exists)
         kernels = psutil.Process(runner.pid).children(recursive=True)
         runner.send_signal(number)
-        assert runner.wait(timeout=40) == ExitCode.INTERRUPTED
+        assert_interrupted(runner, tmp_path)
     assert not [kernel for kernel in kernels if kernel.is_running()]
-    record = load_record(next((tmp_path / "runs").iterdir()))
+
+
+# Strikes within the first write of a run, when the folder of all runs is made.
+STRIKE = """
+import os, signal
+def strike(event, arguments):
+    if event == "os.mkdir" and str(arguments[0]).endswith("runs"):
+        signal.raise_signal({number})
+sys.addaudithook(strike)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interruption_at_the_first_write(tmp_path: Path, number: int) -> None:
+    path = write_notebook(tmp_path / "asked.ipynb", "emit('V001')", "close()")
+    with start_runner(path, STRIKE.format(number=int(number))) as runner:
+        assert_interrupted(runner, tmp_path)
+
+
+def assert_interrupted(runner: subprocess.Popen[str], folder: Path) -> None:
+    assert runner.wait(timeout=40) == ExitCode.INTERRUPTED
+    record = load_record(next((folder / "runs").iterdir()))
     assert (record.status, record.exit_code, record.verdict) == ("interrupted", 130, Verdict.UNKNOWN)
 
 

@@ -58,10 +58,11 @@ def run_notebook(job: Job, progress: Progress | None = None) -> Record:
     `progress(done, total, heading)` is called before each code cell. Raises UsageError before anything runs if
     `out_root` cannot be written to, BrokenRun (nothing half-written remains) if the run cannot be saved.
     """
-    folder = begin_run(job.out_root, job.entry.name)
-    try:
-        started = _now()
-        with Guard(job.timeout_s) as guard:
+    # Guarded before the first file: whoever sees the folder may interrupt the run.
+    with Guard(job.timeout_s) as guard:
+        folder = begin_run(job.out_root, job.entry.name)
+        try:
+            started = _now()
             nb, problem = _execute(job, folder, guard, progress)
             job.scrubber.notebook(nb)
             cause = guard.cause
@@ -69,9 +70,9 @@ def run_notebook(job: Job, progress: Progress | None = None) -> Record:
                 nb["cells"], job.entry, cause=cause, problem=problem and job.scrubber.text(problem)
             )
             return _save(job, folder, _record(job, folder, started, outcome), nb)
-    except BaseException:
-        folder.discard()
-        raise
+        except BaseException:
+            folder.discard()
+            raise
 
 
 def refused_run(job: Job, error: RunError) -> Record:
