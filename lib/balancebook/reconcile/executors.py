@@ -4,13 +4,9 @@ one sketch."""
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
-import os
-import signal
 import threading
-import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +14,7 @@ from balancebook.errors import UsageError
 from balancebook.profile import Profile
 from balancebook.reconcile.fold import Counts, FoldedPart, Job, ThreadFolder, no_counts
 from balancebook.reconcile.sides import VIEW
+from balancebook.reconcile.worker_pool import WorkerPool
 from balancebook.sketch.layout import Words
 from balancebook.sketch.sketch import KeyWidthError
 from balancebook.store.errors import StoreError
@@ -28,7 +25,6 @@ from balancebook.store.reader import Reader, open_reader
 # So many shares for each worker that one that is slow holds up little.
 _SHARES = 4
 _MOST_RANGES = 64
-_LOOK_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +88,8 @@ class PoolFolder:
                 future.cancel()
 
     def _submit(self, job: Job, tasks: list[RangeTask]) -> Future[Share]:
-        try:
-            manner = Manner(self.rate and self.rate / self.workers, self.paced)
-            return self.executor.submit(fold_share, self.profile, manner, job, tasks)
-        except BrokenExecutor as error:
-            # One worker has died: the pool takes nothing more.
-            failed: Future[Share] = Future()
-            failed.set_exception(error)
-            return failed
+        manner = Manner(self.rate and self.rate / self.workers, self.paced)
+        return self.executor.submit(fold_share, self.profile, manner, job, tasks)
 
     def _settle(
         self, job: Job, future: Future[Share], tasks: list[RangeTask], report: ScanReport
@@ -162,34 +152,14 @@ def processes(
     workers: int, profile: Profile, rate: float | None = None, *, paced: bool = False
 ) -> Iterator[PoolFolder]:
     """Worker processes on this machine. They end with the block, at once if it ends by an exception."""
-    # Not forked: threads and sessions of this process must not be theirs.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(os.getpid(),))
+    pool = WorkerPool(workers)
     try:
         yield PoolFolder(pool, workers, profile, rate, paced)
     except BaseException:
-        _end(pool)
+        pool.kill()
         raise
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _begin(parent: int) -> None:
-    # Ctrl-C reaches the whole group of processes: the one that was asked ends the others.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-
-
-def _end_with(parent: int) -> None:
-    """A parent that was killed takes its workers along."""
-    while os.getppid() == parent:
-        time.sleep(_LOOK_S)
-    os._exit(1)
-
-
-def _end(pool: ProcessPoolExecutor) -> None:
-    for worker in list((pool._processes or {}).values()):
-        worker.terminate()
+        pool.shutdown(cancel_futures=True)
 
 
 @contextlib.contextmanager
