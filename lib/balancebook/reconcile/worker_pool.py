@@ -53,7 +53,9 @@ class WorkerPool(Executor):
             self.kill()
             raise
         self._working, self._lock = workers, threading.Lock()
-        self._threads = [threading.Thread(target=self._serve, args=(worker,)) for worker in self._workers]
+        self._threads = [
+            threading.Thread(target=self._serve, args=(worker,), daemon=True) for worker in self._workers
+        ]
         for thread in self._threads:
             thread.start()
 
