@@ -125,8 +125,8 @@ def test_queries_beside_a_paced_scan_stay_within_the_limit(
             return _p99_ms(people, place, seconds, beside)
 
         canary = draw_canary(reader, tables[1])
-        # More than once, since other programs may slow this machine.
-        for _ in range(3):
+        # Often, since other programs may slow this machine; a scan that nothing holds back does not pass once.
+        for _ in range(8):
             idle, full = p99(1.2, _nothing), p99(1.2, scans.until)
             limit, before = sqrt(idle * full), scans.rows
             with Pace(canary=canary, limit_ms=limit) as pace:
