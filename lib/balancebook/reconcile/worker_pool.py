@@ -40,7 +40,8 @@ class WorkerPool(Executor):
 
     What a worker was asked when it died raises BrokenProcessPool; the others go on, and only when the last is dead does
     all that is asked raise it. An exception that cannot be sent from one process to another arrives as a RuntimeError
-    that names it. Workers ignore SIGINT, and end with the process that started them.
+    that names it. Workers ignore SIGINT, and end with the process that started them. What is asked after shutdown is
+    not answered.
     """
 
     def __init__(self, workers: int) -> None:
