@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from balancebook.reconcile.confirm import kind_of
 from balancebook.reconcile.kinds import Kind
 from balancebook.reconcile.report import ComparisonReport, Difference, summed_up
 from balancebook.reconcile.sides import Rows, Side, base_side, view_side
+from balancebook.reconcile.values import Cells
 from balancebook.store.reader import Reader
 from balancebook.store.scan import scan
 from balancebook.store.schema import View
@@ -29,11 +29,18 @@ def compare(base_rows: Rows, view_rows: Rows, *, samples: int = 1000) -> Compari
 def _differing(base_rows: Rows, view_rows: Rows) -> Iterator[Difference]:
     for key, cells in base_rows.items():
         other = view_rows.get(key)
-        if kind := kind_of((cells, other)):
+        if kind := _kind_of(cells, other):
             yield Difference(kind, key, cells, other)
     for key, cells in view_rows.items():
         if key not in base_rows:
             yield Difference(Kind.ORPHAN, key, None, cells)
+
+
+def _kind_of(base: Cells, view: Cells | None) -> Kind | None:
+    if view is None:
+        return Kind.LOST
+    # Their text tells decimal 1.0 from 1.00 and -0.0 from 0.0, where Python's == does not.
+    return None if repr(base) == repr(view) else Kind.MISMATCH
 
 
 def read_and_compare(reader: Reader, view: View, *, samples: int = 1000) -> ComparisonReport:

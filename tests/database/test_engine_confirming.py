@@ -11,7 +11,6 @@ from cassandra.cluster import Session
 from balancebook.demo.faults import Injector
 from balancebook.demo.node import Node
 from balancebook.demo.schema import create_schema
-from balancebook.reconcile import candidates
 from balancebook.reconcile.kinds import Kind
 from balancebook.settings import Profile
 from balancebook.store.connect import close, connect
@@ -94,11 +93,8 @@ def test_a_view_in_step_passes(reader: Reader, view: View) -> None:
 
 
 @pytest.mark.parametrize("most_by_key", [10_000, 1], ids=["by key", "by scan"])
-def test_each_kind_of_fault_is_counted_and_named(
-    reader: Reader, broken: View, monkeypatch: pytest.MonkeyPatch, most_by_key: int
-) -> None:
-    monkeypatch.setattr(candidates, "MOST_BY_KEY", most_by_key)
-    report = compared(reader, broken)
+def test_each_kind_of_fault_is_counted_and_named(reader: Reader, broken: View, most_by_key: int) -> None:
+    report = compared(reader, broken, most_by_key=most_by_key)
     assert report.counts == counts(LOST=3, MISMATCH=2, ORPHAN=3)
     assert report.verdict is Verdict.FAIL
     assert (report.rows_base, report.rows_view) == (60, 60)
@@ -133,7 +129,7 @@ def test_what_heals_within_the_grace_period_is_lagging(
         book(session, sound, late[0])
 
     report = compared(reader, view, grace_s=7.5, sleep=heal_one)
-    assert waited == [7.5]
+    assert all(7.5 <= seconds <= 7.5 * 1.3 for seconds in waited)
     assert report.counts == counts(LOST=1, LAGGING=1)
     healed = next(sample for sample in report.samples if sample.kind is Kind.LAGGING)
     assert (healed.key, healed.base == healed.view) == ((3, 3, late[0]["seq"]), True)

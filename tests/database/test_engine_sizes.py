@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from cassandra.cluster import Session
@@ -12,7 +14,6 @@ from cassandra.concurrent import execute_concurrent_with_args
 from balancebook.demo.faults import Injector
 from balancebook.demo.node import Node
 from balancebook.demo.schema import create_schema
-from balancebook.reconcile import candidates, engine
 from balancebook.store.reader import Reader
 from balancebook.verdict import Verdict
 from oracle import read_and_compare
@@ -39,32 +40,34 @@ def ledger(session: Session, server: Node) -> Iterator[str]:
 
 @pytest.mark.parametrize(
     ("cells", "most", "passes"),
-    [(12_288, 12_288, (1, 1)), (90, 30_000, (2, 4)), (90, 360, (3, 12)), (12_288, 300_000, (1, 1))],
-    ids=["at once", "grown", "bucket by bucket", "by scan"],
+    [(12_288, 10_000, (1, 1)), (90, 10_000, (2, 3)), (90, 5, (1, 1)), (12_288, 5, (1, 1))],
+    ids=["at once", "grown", "too small, by scan", "by scan"],
 )
 def test_however_small_the_sketch_the_counts_are_exact(
-    reader: Reader,
-    ledger: str,
-    monkeypatch: pytest.MonkeyPatch,
-    cells: int,
-    most: int,
-    passes: tuple[int, int],
+    reader: Reader, ledger: str, cells: int, most: int, passes: tuple[int, int]
 ) -> None:
     view = there(reader, ledger)
-    if most == 300_000:
-        monkeypatch.setattr(candidates, "MOST_BY_KEY", 5)
-    report = compared(reader, view, cells=cells, most_cells=most, samples=900)
+    report = compared(reader, view, cells=cells, most_by_key=most, samples=900)
     assert passes[0] <= report.passes <= passes[1]
     assert report.counts == counts(LOST=120, MISMATCH=90, ORPHAN=90)
     assert repr(report.samples) == repr(read_and_compare(reader, view, samples=900).samples)
     assert (report.rows_base, report.rows_view) == (900, 870)
 
 
-def test_too_many_to_name_is_said(reader: Reader, ledger: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "_MOST_BUCKETS", 2)
-    report = compared(reader, there(reader, ledger), cells=15, most_cells=15)
-    assert report.verdict is Verdict.UNKNOWN
-    assert "rebuild the view" in report.reasons[0]
+def test_without_room_on_the_disk_nothing_is_claimed(
+    reader: Reader, ledger: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    full = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
+    report = compared(reader, there(reader, ledger), most_by_key=5, folder=tmp_path)
+    assert (report.verdict, report.counts) == (Verdict.UNKNOWN, counts())
+    assert f"MiB in {tmp_path}, which has 0 MiB free" in report.reasons[0]
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_files_of_scans_are_removed(reader: Reader, ledger: str, tmp_path: Path) -> None:
+    assert compared(reader, there(reader, ledger), most_by_key=5, folder=tmp_path).verdict is Verdict.FAIL
+    assert not list(tmp_path.iterdir())
 
 
 def test_beyond_the_budget_nothing_is_claimed(reader: Reader, ledger: str) -> None:

@@ -14,7 +14,7 @@ from cassandra.cluster import Session
 from balancebook.demo.faults import Injector
 from balancebook.demo.node import Node
 from balancebook.errors import BalancebookError
-from balancebook.reconcile import candidates, engine
+from balancebook.reconcile import engine
 from balancebook.reconcile.kinds import Kind
 from balancebook.reconcile.options import Options
 from balancebook.reconcile.report import ComparisonReport
@@ -104,9 +104,7 @@ def compared(reader: Reader, view: View) -> Iterator[ComparisonReport]:
     options: dict[str, Any] = {"grace_s": 0, "sleep": lambda _: None}
     yield read_and_compare(reader, view)
     yield engine.reconcile(reader, view, Options(**options))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(candidates, "MOST_BY_KEY", 0)
-        yield engine.reconcile(reader, view, Options(**options))
+    yield engine.reconcile(reader, view, Options(**options, most_by_key=0))
 
 
 @pytest.mark.parametrize("where", FILTERS)

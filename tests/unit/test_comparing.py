@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from balancebook.reconcile.confirm import Seen, settle
 from balancebook.reconcile.kinds import Kind
-from balancebook.reconcile.values import hashable_key, order_key, same_cells, to_json
+from balancebook.reconcile.values import hashable_key, order_key, to_json
 from balancebook.verdict import Verdict
 from oracle import compare
 
@@ -74,34 +73,11 @@ def test_samples_are_bounded_worst_first_and_counts_stay_exact(
     ],
 )
 def test_cells_are_compared_exactly(one: object, other: object, same: bool) -> None:
-    assert same_cells((one,), (other,)) is same
     assert compare({(1,): (one,)}, {(1,): (other,)}).verdict is (Verdict.PASS if same else Verdict.FAIL)
 
 
 def test_keys_are_compared_as_cql_does() -> None:
     assert compare({(Decimal("1.0"),): (1,)}, {(Decimal("1.00"),): (1,)}).verdict is Verdict.PASS
-
-
-ROW, OTHER = (5, None), (6, None)
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "kind"),
-    [
-        ((ROW, None), (ROW, None), Kind.LOST),
-        ((None, ROW), (None, ROW), Kind.ORPHAN),
-        ((ROW, OTHER), (ROW, OTHER), Kind.MISMATCH),
-        ((ROW, None), (ROW, ROW), Kind.LAGGING),
-        ((None, ROW), (None, None), Kind.LAGGING),
-        ((ROW, None), (None, None), Kind.LAGGING),
-        ((ROW, ROW), (ROW, None), Kind.LAGGING),
-        ((ROW, OTHER), (ROW, None), Kind.LAGGING),
-        ((ROW, None), (OTHER, None), Kind.LAGGING),
-        ((ROW, ROW), (ROW, ROW), Kind.LAGGING),
-    ],
-)
-def test_only_what_two_reads_show_alike_is_a_fault(first: Seen, second: Seen, kind: Kind) -> None:
-    assert settle(first, second).kind is kind
 
 
 def test_keys_of_any_type_sort_and_hash() -> None:

@@ -6,6 +6,7 @@ import itertools
 import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,6 @@ from balancebook.sketch.sketch import (
     Sketch,
     Wanted,
     key_lane,
-    key_lanes,
 )
 
 Cell = bytes | None
@@ -184,35 +184,27 @@ def test_a_row_with_a_null_in_its_key_is_no_row_of_the_view() -> None:
     derived = rows[:2] + rows[3:]
     rows[2] = (rows[2][0], None, *rows[2][2:])
     sketch = new_sketch(LEDGER)
-    assert sketch.fold(as_page(packed(rows)), START, 6) == Folded(rows=5, dropped=1, newer=0)
+    assert sketch.fold(as_page(packed(rows)), START, 6) == Folded(rows=5, dropped=1)
     assert (sketch.cells == folded(new_sketch(LEDGER), derived).cells).all()
 
 
-def test_rows_newer_than_the_cut_off_are_left_out() -> None:
+def test_rows_newer_than_the_cut_off_are_set_aside() -> None:
     layout = RowLayout((4, 8), 1, (0,), (0,), cutoff=(1, -5, 2**63 - 1))
     times = (-6, -5, -4, 0, 2**62, -(2**63))
     values: list[Cell] = [*(n.to_bytes(8, "big", signed=True) for n in times), None, b""]
     rows: list[Row] = [(bytes([0, 0, 0, n]), value) for n, value in enumerate(values)]
     sketch = new_sketch(layout)
     # What has no time is kept: it is not newer.
-    assert sketch.fold(as_page(packed(rows)), START, len(rows)) == Folded(rows=5, dropped=0, newer=3)
+    folded_page = sketch.fold(as_page(packed(rows)), START, len(rows))
+    assert (folded_page.rows, folded_page.dropped) == (5, 0)
+    aside = folded_page.aside
+    assert aside is not None
+    assert [aside.cells(number) for number in range(len(aside))] == [rows[n] for n in (2, 3, 4)]
+    assert aside.lanes[:, 0].tolist() == [key_lane([rows[n][0] or b""], 5) for n in (2, 3, 4)]
+    plain = replace(layout, cutoff=None)
+    assert aside.lanes[:, 1].tolist() == [lanes_of(plain, rows[n])[0] for n in (2, 3, 4)]
     kept = Counter(layout.key_cells(name)[0][3] for _, name, _ in sketch.peel())
     assert kept == Counter([0, 1, 5, 6, 7])
-
-
-def test_the_buckets_share_the_rows_out_by_key() -> None:
-    rows = ledger_rows(300)
-    changed: list[Row] = [(*row[:5], b"12345678") for row in rows]
-    seen: list[tuple[bytes, ...]] = []
-    for bucket in range(4):
-        sketch = folded(new_sketch(LEDGER, bucket=bucket, buckets=4), rows)
-        items = sketch.subtract(folded(sketch.like(), changed)).peel()
-        assert items.complete
-        keys = [(sign, tuple(LEDGER.key_cells(name))) for sign, name, _ in items]
-        assert {key for sign, key in keys if sign > 0} == {key for sign, key in keys if sign < 0}
-        assert 40 < len(keys) / 2 < 110
-        seen += [key for sign, key in keys if sign > 0]
-    assert Counter(seen) == Counter(row[:3] for row in rows)
 
 
 @settings(max_examples=100, deadline=None)
@@ -232,7 +224,7 @@ def test_a_page_that_is_not_as_it_says_is_refused(
     with pytest.raises(PageError):
         new_sketch(layout).fold(as_page(whole), START, len(rows) - 1)
     with pytest.raises(PageError):
-        Wanted(layout, 5, [1], by_key=False).find(as_page(whole[:cut]), START, len(rows))
+        Wanted(layout, 5, [1]).find(as_page(whole[:cut]), START, len(rows))
 
 
 @settings(max_examples=200, deadline=None)
@@ -265,45 +257,38 @@ def test_sketches_of_another_kind_are_not_added() -> None:
         new_sketch(LEDGER, 900),
         new_sketch(LEDGER, seed=6),
         new_sketch(LEDGER.by_tokens()),
-        new_sketch(LEDGER, bucket=1, buckets=2),
     ):
         with pytest.raises(ValueError, match="equal cells"):
             new_sketch(LEDGER).merge(other)
 
 
 @settings(max_examples=100, deadline=None)
-@given(sides(), st.booleans(), st.data())
+@given(sides(), st.data())
 def test_wanted_rows_are_found(
-    given_sides: tuple[RowLayout, list[Row], list[Row]], by_key: bool, data: st.DataObject
+    given_sides: tuple[RowLayout, list[Row], list[Row]], data: st.DataObject
 ) -> None:
     layout, rows, _ = given_sides
     chosen = data.draw(st.lists(st.sampled_from(rows), unique=True)) if rows else []
     keys = {row[: layout.keys] for row in chosen}
-    lanes = (
-        [key_lane([c or b"" for c in key], 5) for key in keys]
-        if by_key
-        else [lanes_of(layout, r)[0] for r in chosen]
-    )
-    found, page = Wanted(layout, 5, lanes, by_key=by_key).find(as_page(packed(rows)), START, len(rows))
-    assert page == Folded(len(rows), 0, 0)
-    expected = [row for row in rows if row[: layout.keys] in keys] if by_key else chosen
+    lanes = [key_lane([c or b"" for c in key], 5) for key in keys]
+    found, page = Wanted(layout, 5, lanes).find(as_page(packed(rows)), START, len(rows))
+    assert page == Folded(len(rows), 0)
+    expected = [row for row in rows if row[: layout.keys] in keys]
     assert Counter(found.cells(row) for row in range(len(found))) == Counter(expected)
-    assert set(found.lanes[:, 0 if by_key else 1].tolist()) == set(lanes)
+    assert set(found.lanes[:, 0].tolist()) == set(lanes)
     again = FoundRows.joined([found, found])
     assert [again.cells(row) for row in range(len(again))] == 2 * [found.cells(n) for n in range(len(found))]
 
 
 @settings(max_examples=50, deadline=None)
 @given(sides())
-def test_the_lane_of_a_key_follows_from_its_words(
+def test_rows_that_are_named_by_tokens_bear_the_lane_of_their_key(
     given_sides: tuple[RowLayout, list[Row], list[Row]],
 ) -> None:
     layout, rows, _ = given_sides
-    if not layout.keeps_key:
-        return
-    items = folded(new_sketch(layout), rows).peel()
-    expected = [key_lane(layout.key_cells(name), 5) for _, name, _ in items]
-    assert key_lanes(layout, items.names, 5).tolist() == expected
+    items = folded(new_sketch(layout.by_tokens()), rows).peel()
+    lanes = {key_lane([cell or b"" for cell in row[: layout.keys]], 5) for row in rows}
+    assert {name[2] for _, name, _ in items} <= lanes
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from balancebook.reconcile.confirm import SCAN_CONSISTENCY
+from balancebook.reconcile.confirm import CONFIRM_CONSISTENCY, SCAN_CONSISTENCY
 from balancebook.reconcile.kinds import Kind
 from balancebook.reconcile.report import ComparisonReport
 from balancebook.reconcile.values import Cells, cell_json
@@ -48,7 +48,7 @@ class Reconciliation:
             "depth": self.depth,
             "verdict": report.verdict.value,
             "message": report.message,
-            "consistency": {"scan": SCAN_CONSISTENCY, "confirm": report.confirmed_at},
+            "consistency": {"scan": SCAN_CONSISTENCY, "confirm": CONFIRM_CONSISTENCY},
             "rows": {"base": report.rows_base, "view": report.rows_view},
             "ranges": {"total": report.ranges_total, "done": report.ranges_done, "unknown": unknown},
             "counts": {kind.value: report.counts[kind] for kind in Kind},

@@ -8,16 +8,14 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
-from balancebook.reconcile.confirm import Seen, kind_of
-from balancebook.reconcile.found import decoded_key
+from balancebook.reconcile.confirm.columns import LookColumns
+from balancebook.reconcile.confirm.rule import difference
+from balancebook.reconcile.confirm.suspects import Suspect
 from balancebook.reconcile.kinds import Kind
 from balancebook.reconcile.lookup import GONE, MOST_FAILURES, Answer, Lookup, OutOfTime
-from balancebook.reconcile.readback import RawKey
-from balancebook.reconcile.sides import Side
-from balancebook.reconcile.values import Cells
-from balancebook.sketch.layout import RowLayout
+from balancebook.reconcile.model.identity import RawKey
+from balancebook.reconcile.sides import BASE, Side
 from balancebook.store.dialects import dialect_of
 from balancebook.store.errors import StoreError
 from balancebook.store.names import quote
@@ -31,12 +29,15 @@ MOST_ROWS = 1000
 _IN_FLIGHT = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Suspect:
-    """A row that looks wrong: its key's bytes as base and as view spell them (None: not there), the bytes of its other
-    cells on both."""
+Seen = tuple[RawCells | None, RawCells | None]
+"""The other cells of a row on base and view, None where it is not there."""
 
-    raw: tuple[RawKey | None, RawKey | None]
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """A row that looks wrong when it is met: what both sides have of it."""
+
+    suspect: Suspect
     seen: Seen
     kind: Kind
 
@@ -45,29 +46,28 @@ class Suspect:
 class Drawn:
     """One token range of a side, read and compared; `unread` says why not, if not. `rows`: that were compared.
 
-    capped: it has more than MOST_ROWS rows, and only so many were read. suspects: by the view's key, decoded.
+    capped: it has more than MOST_ROWS rows, and only so many were read. met: the rows that look wrong, by the normal
+    form of the view's key.
     """
 
     tokens: TokenRange
     rows: int = 0
     capped: bool = False
     unread: str = ""
-    suspects: dict[Cells, Suspect] = field(default_factory=dict)
+    met: dict[RawKey, Met] = field(default_factory=dict)
 
 
 class Draws:
-    """Reads ranges of either side at LOCAL_ONE. Rows that derive no row of the view, or are newer than the cut-off, are
-    passed over."""
+    """Reads ranges of either side at LOCAL_ONE. Rows that derive no row of the view are passed over."""
 
     def __init__(
         self,
         reader: Reader,
         sides: tuple[Side, Side],
-        layout: RowLayout,
-        types: Sequence[Any],
+        columns: LookColumns,
         pace: Pace | None = None,
     ) -> None:
-        self._reader, self._sides, self._layout, self._types = reader, sides, layout, types
+        self._reader, self._sides, self._columns = reader, sides, columns
         self._pace = pace
         self._suffix = dialect_of(reader.server, reader.profile).scan_suffix
         self._lock = threading.Lock()
@@ -121,7 +121,7 @@ class Draws:
             return Drawn(tokens, unread=str(error)), []
         with self._lock:
             self._failures = 0
-        wanted = [row for row in rows[:MOST_ROWS] if self._counts(row)]
+        wanted = [row for row in rows[:MOST_ROWS] if None not in row[: self._columns.keys]]
         return Drawn(tokens, len(wanted), capped=len(rows) > MOST_ROWS), wanted
 
     def _failed(self, error: StoreError) -> None:
@@ -129,44 +129,30 @@ class Draws:
             # Too few replicas of one range says nothing of the others, and costs no time.
             self._failures += error.kind != "unavailable"
 
-    def _counts(self, row: RawCells) -> bool:
-        """Whether it is a row of the view, and not newer than the cut-off."""
-        if None in row[: self._layout.keys]:
-            return False
-        if self._layout.cutoff is None:
-            return True
-        column, latest, horizon = self._layout.cutoff
-        cell = row[column]
-        known = cell is not None and len(cell) == self._layout.widths[column]
-        return not (known and latest < int.from_bytes(cell or b"", "big", signed=True) <= horizon)
-
     def _judge(self, side: int, answer: Answer, owners: Mapping[RawKey, tuple[Drawn, RawCells]]) -> None:
-        keys = self._layout.keys
-        by_bytes = {row[:keys]: row for row in answer.rows}
-        # What is equal in CQL may have other bytes: decimal 1.0 and 1.00 are one key.
-        by_value = {} if by_bytes.keys() >= set(answer.keys) else {self._key(row): row for row in answer.rows}
+        found = {self._identity(row): row for row in answer.rows if None not in row[: self._columns.keys]}
         for raw in answer.keys:
             drawn, mine = owners[raw]
             if answer.unread:
                 drawn.unread = answer.unread
                 continue
-            theirs = by_bytes.get(raw) or by_value.get(self._key(mine))
+            theirs = found.get(self._identity(mine))
             if mine != theirs:
                 self._suspect(side, drawn, mine, theirs)
 
     def _suspect(self, side: int, drawn: Drawn, mine: RawCells, theirs: RawCells | None) -> None:
-        first, second = (mine, theirs) if side == 0 else (theirs, mine)
+        first, second = (mine, theirs) if side == BASE else (theirs, mine)
         seen = self._values(first), self._values(second)
-        if kind := kind_of(seen):
+        if kind := difference(*seen):
             raw = self._raw(first) if first else None, self._raw(second) if second else None
-            drawn.suspects[self._key(mine)] = Suspect(raw, seen, kind)
+            suspect = Suspect(self._identity(mine), *raw)
+            drawn.met[suspect.key] = Met(suspect, seen, kind)
 
     def _values(self, row: RawCells | None) -> RawCells | None:
-        return row[self._layout.keys :] if row else None
+        return row[self._columns.keys :] if row else None
 
     def _raw(self, row: RawCells) -> RawKey:
-        return tuple(cell or b"" for cell in row[: self._layout.keys])
+        return tuple(cell or b"" for cell in row[: self._columns.keys])
 
-    def _key(self, row: RawCells) -> Cells:
-        keys = self._layout.keys
-        return decoded_key(self._types[:keys], row[:keys])
+    def _identity(self, row: RawCells) -> RawKey:
+        return self._columns.identity.of(row[: self._columns.keys])

@@ -1,30 +1,36 @@
 """Comparing a view with its base at the speed of reading them, in memory that grows with the differences alone.
 
 Both sides are folded, as raw bytes, into one sketch, the base added and the view taken away. Equal rows cancel; what is
-left is peeled, and each row so named is read again and judged over two reads (reconcile.confirm). A
-sketch too small for what differs says so, and about how much differs: then it grows, and past a bound the rows are
-compared bucket by bucket, a pass over both sides for each.
+left is peeled, and each row so named is looked at by its key until the confirmation rule has judged it. A sketch too
+small for what differs says so, and about how much differs: then it grows, and where more differs than is looked at by
+key, two scans confirm it (confirm.by_scan). Rows newer than the cut-off are set aside and compared with each other.
 """
 
 from __future__ import annotations
 
 import secrets
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from balancebook.reconcile import candidates as by_key
-from balancebook.reconcile.candidates import Confirming
-from balancebook.reconcile.confirm import BY_KEY_CONSISTENCY, SCAN_CONSISTENCY
-from balancebook.reconcile.fold import Bucket, Counts, Folder, Job, ThreadFolder
-from balancebook.reconcile.found import Batch
-from balancebook.reconcile.one_sided import OneSided
+from balancebook.reconcile.aside import differing_aside
+from balancebook.reconcile.confirm.by_key import KeyLooker
+from balancebook.reconcile.confirm.by_scan import NoRoomError, ScanConfirming
+from balancebook.reconcile.confirm.columns import look_columns
+from balancebook.reconcile.confirm.resolve import Resolver, Unnamed, name_by_key, only_on, unnamed
+from balancebook.reconcile.confirm.rule import GONE
+from balancebook.reconcile.confirm.settle import Settling
+from balancebook.reconcile.confirm.suspects import Suspects
+from balancebook.reconcile.fold import Counts, Folder, Job, ThreadFolder
+from balancebook.reconcile.found import Batch, Listed, RawDifference, Tally
+from balancebook.reconcile.kinds import Kind
 from balancebook.reconcile.options import FOREVER, Cutoff, Options, layout_of
-from balancebook.reconcile.readback import Rereader
-from balancebook.reconcile.report import ComparisonReport
+from balancebook.reconcile.report import ComparisonReport, counts_disagree
 from balancebook.reconcile.sides import BASE, VIEW, base_side, types_of, view_side
 from balancebook.reconcile.spool import Spool
-from balancebook.reconcile.state import Keeper, Pass, State, digest_of, tally_of
+from balancebook.reconcile.state import Keeper, Pass, State, digest_of
 from balancebook.sketch.layout import RowLayout
-from balancebook.sketch.sketch import Items, KeyWidthError, Sketch
+from balancebook.sketch.sketch import FoundRows, Items, KeyWidthError, Sketch
 from balancebook.store.errors import StoreError
 from balancebook.store.ranges import MAY_PASS, RangeTask, ScanReport, tasks_by_turns
 from balancebook.store.reader import Reader
@@ -33,7 +39,8 @@ from balancebook.verdict import Json
 
 # Peeling works up to 1.22 cells a row; the estimate may be 16 % off at one sigma.
 _CELLS_A_ROW = 1.7
-_MOST_BUCKETS = 4096
+_LISTED = 10_000
+_MOST_GROWN = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +48,7 @@ class Report(ComparisonReport):
     """What a comparison found, as ComparisonReport says it, and how it went.
 
     passes: how often both sides were read whole to find what differs. newer: rows of base and view beyond the cut-off,
-    which are counted but were not compared. seed: of the hashes. resumed: whether an earlier process began it.
+    which were compared with each other. seed: of the hashes. resumed: whether an earlier process began it.
     """
 
     passes: int
@@ -51,24 +58,29 @@ class Report(ComparisonReport):
     resumed: bool = False
 
     @property
-    def subject(self) -> str:
-        left_out = f" (less {self.newer[1]:,} newer ones)" if self.newer[1] else ""
-        return f"rows of the view{left_out}"
+    def aside(self) -> str:
+        """What there is to say of rows beyond the cut-off."""
+        if not any(self.newer):
+            return ""
+        base, view = self.newer
+        return f" {base:,} rows of the base and {view:,} of the view are dated after the start; they were compared too."
 
     def details(self) -> dict[str, Json]:
-        """passes; cutoff {column, latest} or null; newer {base, view}: rows left out by it; seed, as text; resumed."""
+        """passes; cutoff {column, latest} or null; newer {base, view}: rows beyond it; gone: rows that were gone from
+        both sides when read again; seed, as text; resumed."""
         cutoff = self.cutoff
         return {
             "passes": self.passes,
             "cutoff": {"column": cutoff.column, "latest": cutoff.latest} if cutoff else None,
             "newer": {"base": self.newer[BASE], "view": self.newer[VIEW]},
+            "gone": self.gone,
             "seed": str(self.seed),
             "resumed": self.resumed,
         }
 
 
 def reconcile(reader: Reader, view: View, options: Options, folder: Folder | None = None) -> Report:
-    """Reads base and view, and confirms each difference by two reads of both sides a grace apart (see Engine).
+    """Reads base and view, and confirms each difference (see Engine).
 
     Raises StoreError for what no retry mends, and as Engine does.
     """
@@ -89,25 +101,28 @@ class Engine:
         self._sides = base_side(reader, view), view_side(view)
         layout = layout_of(self._sides, options.cutoff)
         self._keeper = Keeper(options.state, self._digest(layout))
-        self._state = self._keeper.resumed() or self._new_state()
+        self._state = self._resumed() or self._new_state()
         self._layout = self._as_kept(layout)
         self._types = types_of(reader, self._sides)
-        self._tally = tally_of(self._state, self._types, layout.keys, options.samples)
-        self._spool = Spool(options.spool, self._state.spooled) if options.spool else None
+        self._columns = look_columns(reader, self._sides, self._types)
+        looker = KeyLooker(reader, self._sides, self._columns)
+        self._settling = Settling(looker, options.grace_s, options.sleep)
+        self._tally = Tally(self._types, layout.keys, options.samples)
+        self._spool = Spool(options.spool) if options.spool else None
         self._last = ScanReport(ranges_total=0)
         self._reasons: list[str] = []
-        self._confirmed_at = BY_KEY_CONSISTENCY
 
     def report(self) -> Report:
         """Do it."""
         self._find()
         self._require_same_schema()
-        base, view = self._state.counts
+        base, view = self._counts
         return Report(
             rows_base=base.rows + base.newer,
             rows_view=view.rows + view.newer,
             counts=self._tally.all_counts(),
             samples=self._tally.samples(),
+            gone=self._tally.gone,
             key_columns=self._sides[VIEW].key,
             value_columns=self._sides[VIEW].values,
             complete=not self._reasons,
@@ -116,7 +131,6 @@ class Engine:
             unknown_ranges=tuple(self._last.unknown_ranges),
             ranges_total=self._last.ranges_total,
             ranges_done=self._last.ranges_done,
-            confirmed_at=self._confirmed_at,
             passes=self._state.passes,
             newer=(base.newer, view.newer),
             seed=self._state.seed,
@@ -124,10 +138,21 @@ class Engine:
             resumed=self._state.resumed,
         )
 
+    def _resumed(self) -> State | None:
+        """What an earlier process kept, if it is recent enough."""
+        state, limit = self._keeper.resumed(), self._options.resume_within_s
+        if state is None or time.time() - state.begun <= limit:
+            return state
+        self._options.told(
+            f"the run to be resumed began more than {limit:,.0f} s ago, and what it has read may have changed since: "
+            "starting over"
+        )
+        return None
+
     def _new_state(self) -> State:
         options = self._options
         cutoff = (options.cutoff.latest, options.cutoff.horizon) if options.cutoff else None
-        return State(secrets.randbits(64), options.ranges, [Bucket(0, 1, options.cells)], cutoff)
+        return State(secrets.randbits(64), options.ranges, options.cells, time.time(), cutoff)
 
     def _digest(self, layout: RowLayout) -> str:
         options = self._options
@@ -143,66 +168,50 @@ class Engine:
     def _cutoff(self) -> tuple[int, int]:
         return self._state.cutoff or (FOREVER, FOREVER)
 
+    @property
+    def _counts(self) -> tuple[Counts, Counts]:
+        under_way = self._state.under_way
+        return under_way.counts if under_way else (Counts(), Counts())
+
     def _find(self) -> None:
         """Find and confirm every row that differs; less if a pass could not be completed: then there is a reason."""
-        state = self._state
-        while state.waiting and not self._reasons:
-            bucket = state.waiting[-1]
-            sketch = self._pass(bucket)
+        for _ in range(_MOST_GROWN):
+            sketch = self._pass()
             if sketch is None:
                 return
-            if self._took_one_side(bucket, sketch):
-                state.passes += 1
-                return
+            self._state.passes += 1
             items = sketch.peel()
-            state.passes += 1
-            state.waiting.pop()
+            differences = len(items) if items.complete else sketch.estimate()
+            if differences > self._options.most_by_key:
+                break
             if items.complete:
-                self._note(self._confirmed(items))
-            else:
-                state.waiting += self._smaller(bucket, sketch.estimate())
-            state.under_way = None
-            self._keeper.keep(state, at_once=bool(state.waiting))
-
-    def _smaller(self, bucket: Bucket, differences: int) -> list[Bucket]:
-        """What to do in place of a bucket that did not peel: the same with more cells, or several with the most."""
-        most = max(self._options.cells, self._options.most_cells)
-        wanted = int(differences * _CELLS_A_ROW)
-        if wanted <= most and bucket.cells < most:
-            cells = min(most, max(wanted, 2 * bucket.cells))
+                self._confirm(items)
+                return
             self._options.told(f"about {differences:,} rows differ: reading again with a larger sketch")
-            return [Bucket(bucket.number, bucket.of, cells)]
-        parts = max(2, -(-wanted // most))
-        self._options.told(
-            f"about {differences:,} rows differ: {parts:,} passes, and as many to confirm what each one finds"
-        )
-        if bucket.of * parts > _MOST_BUCKETS:
-            self._reasons.append(f"about {differences:,} rows differ, too many to name; rebuild the view")
-            return []
-        return [Bucket(bucket.number * parts + n, bucket.of * parts, most) for n in reversed(range(parts))]
+            self._state.cells = max(int(differences * _CELLS_A_ROW), 2 * self._state.cells)
+            self._state.under_way = None
+        self._confirm_by_scan()
 
-    def _pass(self, bucket: Bucket) -> Sketch | None:
+    def _pass(self) -> Sketch | None:
         """One reading of both sides: base less view. None, with a reason, if it could not be completed."""
         state = self._state
         try:
-            sketch, counts = self._fold(self._job(bucket), self._under_way(bucket))
+            sketch, counts = self._fold(self._job(), self._under_way())
         except KeyWidthError:
             self._layout = self._layout.by_tokens()
             state.by_token, state.under_way = True, None
-            return self._pass(bucket)
-        if state.passes == 0 or self._reasons:
-            state.counts = counts
+            return self._pass()
         self._require_really_empty(counts)
         return None if self._reasons else sketch
 
-    def _job(self, bucket: Bucket) -> Job:
-        return Job(self._sides, self._layout, self._state.seed, bucket, self._options.budget_rows)
+    def _job(self) -> Job:
+        return Job(self._sides, self._layout, self._state.seed, self._state.cells, self._options.budget_rows)
 
-    def _under_way(self, bucket: Bucket) -> Pass:
-        """The pass that was begun over this bucket, or a new one."""
+    def _under_way(self) -> Pass:
+        """The pass that was begun, or a new one."""
         state = self._state
         if state.under_way is None:
-            state.under_way = Pass(bucket, 2 * state.ranges)
+            state.under_way = Pass(2 * state.ranges)
         return state.under_way
 
     def _fold(self, job: Job, begun: Pass) -> tuple[Sketch, tuple[Counts, Counts]]:
@@ -224,6 +233,9 @@ class Engine:
                 begun.rows = report.rows
                 for counted, more in zip(begun.counts, part.counts, strict=True):
                     counted.add(more)
+                for kept, rows in zip(begun.aside, part.aside, strict=True):
+                    if len(rows):
+                        kept.append(rows)
                 whole = True
                 self._keeper.keep(self._state)
         except KeyboardInterrupt:
@@ -232,25 +244,82 @@ class Engine:
             raise
         self._last = report
         self._reasons += report.why_incomplete("base or view", self._options.budget_rows)
+        if not self._reasons:
+            self._keeper.keep(self._state, at_once=True)
         return total, begun.counts
 
-    def _took_one_side(self, bucket: Bucket, sketch: Sketch) -> bool:
-        """An emptied view, or base, is told by counting: all of the other side's rows that stay are lost, or orphans.
+    def _confirm(self, items: Items) -> None:
+        """Look at each row that the sketch names, and at each that was set aside and differs, by its key."""
+        suspects = Suspects(self._columns.identity)
+        only = only_on(items)
+        if self._layout.keeps_key:
+            name_by_key(self._layout, items, suspects)
+            self._look_at(suspects, self._add_aside(suspects, only))
+            return
+        left = [self._resolved(rows, suspects) for rows in unnamed(items)]
+        self._look_at(suspects, self._add_aside(suspects, only))
+        self._look_once_more(left)
 
-        Not if each difference is to be listed.
-        """
-        rows = [counted.rows for counted in self._state.counts]
-        empty = min(counted.read for counted in self._state.counts) == 0
-        if bucket.of > 1 or self._spool or not empty or max(rows) <= by_key.MOST_BY_KEY:
-            return False
-        self._options.told("one side has no row at all: reading once more to confirm it")
+    def _add_aside(self, suspects: Suspects, only: tuple[int, int]) -> tuple[int, int]:
+        """Note the rows set aside that differ. Returns how many rows base and view have alone in all."""
+        under_way = self._under_way()
+        base, view = differing_aside(*map(FoundRows.joined, under_way.aside))
+        for side, rows in ((BASE, base), (VIEW, view)):
+            for row in rows:
+                suspects.note(side, tuple(cell or b"" for cell in row[: self._layout.keys]))
+        return only[BASE] + len(base), only[VIEW] + len(view)
+
+    def _look_at(self, suspects: Suspects, only: tuple[int, int]) -> None:
+        base, view = self._counts
+        self._reasons += counts_disagree(base.rows + base.newer, view.rows + view.newer, only)
+        if len(suspects):
+            self._options.told(f"looking at {len(suspects):,} rows by key, until each of them is settled")
+        for batch in _listed(self._settling, suspects):
+            self._note(batch)
+
+    def _resolved(self, rows: Unnamed, suspects: Suspects) -> Unnamed:
+        """Note the rows that are found in their partitions; returns the others."""
+        resolver = Resolver(self._reader, self._sides, self._layout, self._state.seed)
+        left, reason = resolver.name(rows, suspects)
+        if reason:
+            self._note(Listed([self._nameless(Kind.UNKNOWN, reason)] * len(left)))
+            return Unnamed(rows.side)
+        return left
+
+    def _look_once_more(self, left: Sequence[Unnamed]) -> None:
+        """Rows that were gone from their side: those that are there again are looked at, the others are gone."""
+        if not any(map(len, left)):
+            return
         self._options.sleep(self._options.grace_s)
-        again, counts = self._fold(self._job(bucket), Pass(bucket, 2 * self._state.ranges))
-        if self._reasons:
-            return True
-        self._confirmed_at = SCAN_CONSISTENCY
-        found = OneSided(self._rereader(), (rows[BASE], rows[VIEW]), (counts[BASE].rows, counts[VIEW].rows))
-        return found.into(self._tally, sketch.copy().subtract(again))
+        suspects = Suspects(self._columns.identity)
+        gone = [self._resolved(rows, suspects) for rows in left]
+        for batch in _listed(self._settling, suspects):
+            self._note(batch)
+        self._note(Listed([self._nameless(Kind.LAGGING, GONE)] * sum(map(len, gone))))
+
+    def _nameless(self, kind: Kind, reason: str) -> RawDifference:
+        return RawDifference(kind, (None,) * self._layout.keys, None, None, reason)
+
+    def _confirm_by_scan(self) -> None:
+        options, (base, view) = self._options, self._counts
+        options.told("more rows differ than are looked at one by one: confirming them by scans of both sides")
+        confirming = ScanConfirming(
+            reader=self._reader,
+            sides=self._sides,
+            columns=self._columns,
+            settling=self._settling,
+            seed=self._state.seed,
+            ranges=self._state.ranges,
+            folder=options.folder,
+            pace=options.pace,
+            progress=options.progress,
+            told=options.told,
+        )
+        try:
+            for batch in confirming.batches(base.read + view.read):
+                self._note(batch)
+        except NoRoomError as error:
+            self._reasons.append(f"{error}: make room, or rebuild the view")
 
     def _require_really_empty(self, counts: tuple[Counts, Counts]) -> None:
         """A side that sent no row at all is asked once more by the driver's ordinary decoder."""
@@ -275,25 +344,22 @@ class Engine:
         if now != (view, base):
             self._reasons.append(f"{view.cql_name} or its base was altered while it was read")
 
-    def _rereader(self) -> Rereader:
-        state, pace = self._state, self._options.pace
-        return Rereader(self._reader, self._sides, self._layout, self._types, state.seed, state.ranges, pace)
+    def _note(self, batch: Batch) -> None:
+        self._tally.add(batch)
+        if self._spool:
+            self._spool.add(batch)
 
-    def _confirmed(self, items: Items) -> list[Batch]:
-        if len(items) > by_key.MOST_BY_KEY:
-            self._confirmed_at = SCAN_CONSISTENCY
-        if len(items):
-            self._options.told(f"confirming {len(items):,} rows that one side alone has")
-        return Confirming(self._rereader(), self._options.grace_s, self._options.sleep).confirm(items)
 
-    def _note(self, batches: list[Batch]) -> None:
-        state = self._state
-        for batch in batches:
-            self._tally.add(batch)
-            if self._spool:
-                self._spool.add(batch)
-                state.spooled = self._spool.size
-        state.kinds, state.worst = self._tally.counts, self._tally.worst
+def _listed(settling: Settling, suspects: Suspects) -> Iterator[Listed]:
+    """What became of the suspects, some thousands at a time."""
+    listed = Listed()
+    for found in settling.outcomes(suspects):
+        key = found.suspect.spelled(VIEW)
+        listed.append(RawDifference(found.kind, key, found.base, found.view, found.reason))
+        if len(listed) >= _LISTED:
+            yield listed
+            listed = Listed()
+    yield listed
 
 
 def _left_of(tasks: list[RangeTask], done: list[RangeTask]) -> list[RangeTask]:

@@ -16,7 +16,7 @@ from balancebook.reconcile.fold import Counts, FoldedPart, Job, ThreadFolder, no
 from balancebook.reconcile.sides import VIEW
 from balancebook.reconcile.worker_pool import WorkerPool
 from balancebook.sketch.layout import Words
-from balancebook.sketch.sketch import KeyWidthError
+from balancebook.sketch.sketch import FoundRows, KeyWidthError
 from balancebook.store.errors import StoreError
 from balancebook.store.pace import Pace, pace_of
 from balancebook.store.ranges import Progress, RangeTask, ScanReport
@@ -29,10 +29,12 @@ _MOST_RANGES = 64
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What a worker made of its ranges: the cells of base less view, and what became of each range."""
+    """What a worker made of its ranges: the cells of base less view, the rows set aside, and what became of each
+    range."""
 
     cells: Words
     counts: tuple[Counts, Counts]
+    aside: tuple[FoundRows, FoundRows]
     done: list[RangeTask]
     report: ScanReport
 
@@ -108,7 +110,7 @@ class PoolFolder:
         report.leave(share.report.unknown_ranges, share.report.reasons)
         sketch = job.empty_sketch()
         sketch.cells[:] = share.cells
-        return FoldedPart(share.done, sketch, 1, share.counts)
+        return FoldedPart(share.done, sketch, 1, share.counts, share.aside)
 
 
 def _beyond(counts: tuple[Counts, Counts], budget_rows: int | None) -> bool:
@@ -119,6 +121,7 @@ def fold_share(profile: Profile, manner: Manner, job: Job, tasks: list[RangeTask
     """What a worker does: read the ranges and fold them, in a session that it keeps for the next share."""
     total, counts = job.empty_sketch(), no_counts()
     done: list[RangeTask] = []
+    aside: tuple[list[FoundRows], list[FoundRows]] = [], []
     report = ScanReport(ranges_total=len(tasks))
     reader, pace = _opened(profile, manner, job)
     for part in ThreadFolder(reader, pace).fold(job, tasks, report, None):
@@ -126,7 +129,10 @@ def fold_share(profile: Profile, manner: Manner, job: Job, tasks: list[RangeTask
         done += part.done
         for counted, more in zip(counts, part.counts, strict=True):
             counted.add(more)
-    return Share(total.cells, counts, done, report)
+        for kept, rows in zip(aside, part.aside, strict=True):
+            kept.append(rows)
+    base, view = map(FoundRows.joined, aside)
+    return Share(total.cells, counts, (base, view), done, report)
 
 
 _kept: dict[str, tuple[Reader, Pace | None]] = {}

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from balancebook.reconcile.sides import BASE, VIEW, Side
 from balancebook.sketch.layout import RowLayout
-from balancebook.sketch.sketch import Sketch
+from balancebook.sketch.sketch import FoundRows, Sketch
 from balancebook.store.pace import Pace
 from balancebook.store.ranges import IN_FLIGHT, PAGE_SIZE, Progress, RangeTask, ScanReport
 from balancebook.store.raw import RawPage
@@ -17,18 +17,9 @@ from balancebook.store.raw_scan import raw_scan
 from balancebook.store.reader import Reader
 
 
-@dataclass(frozen=True, slots=True)
-class Bucket:
-    """Rows whose key's hash has this number, of so many; and how many cells the sketch of them has."""
-
-    number: int
-    of: int
-    cells: int
-
-
 @dataclass(slots=True)
 class Counts:
-    """Rows of one side: those folded (or of other buckets), those without a key, those left out by the cut-off."""
+    """Rows of one side: those folded, those without a key, those set aside as newer than the cut-off."""
 
     rows: int = 0
     dropped: int = 0
@@ -46,6 +37,11 @@ class Counts:
         return self.rows + self.dropped + self.newer
 
 
+def no_rows() -> tuple[FoundRows, FoundRows]:
+    """Of base and view, when nothing is set aside yet."""
+    return FoundRows.joined([]), FoundRows.joined([])
+
+
 def no_counts() -> tuple[Counts, Counts]:
     """Of base and view, when nothing is counted yet."""
     return Counts(), Counts()
@@ -55,13 +51,13 @@ def no_counts() -> tuple[Counts, Counts]:
 class Job:
     """What one pass reads, and what it is folded into. Another process can be given it.
 
-    sides: base, view. budget_rows holds for each of them.
+    sides: base, view. cells: of the sketch. budget_rows holds for each side.
     """
 
     sides: tuple[Side, Side]
     layout: RowLayout
     seed: int
-    bucket: Bucket
+    cells: int
     budget_rows: int | None = None
     in_flight: int = IN_FLIGHT
     page_size: int = PAGE_SIZE
@@ -73,20 +69,21 @@ class Job:
 
     def empty_sketch(self) -> Sketch:
         """What the rows are folded into."""
-        bucket = self.bucket
-        return Sketch(
-            self.layout, cells=bucket.cells, seed=self.seed, bucket=bucket.number, buckets=bucket.of
-        )
+        return Sketch(self.layout, cells=self.cells, seed=self.seed)
 
 
 @dataclass(frozen=True, slots=True)
 class FoldedPart:
-    """Ranges that were read to their end, and the sum of their rows: the base's counted `sign`, the view's -`sign`."""
+    """Ranges that were read to their end, and the sum of their rows: the base's counted `sign`, the view's -`sign`.
+
+    aside: the rows of base and view that are newer than the cut-off.
+    """
 
     done: Sequence[RangeTask]
     sketch: Sketch
     sign: int
     counts: tuple[Counts, Counts] = field(default_factory=no_counts)
+    aside: tuple[FoundRows, FoundRows] = field(default_factory=no_rows)
 
     def add_to(self, total: Sketch) -> None:
         """Add it to the base less the view."""
@@ -118,12 +115,14 @@ class ThreadFolder:
         """See Folder."""
         spare: SimpleQueue[Sketch] = SimpleQueue()
 
-        def gather(_table: int, pages: Iterator[RawPage]) -> tuple[Sketch, Counts]:
-            counts, sketch = Counts(), _taken(spare) or job.empty_sketch()
+        def gather(_table: int, pages: Iterator[RawPage]) -> tuple[Sketch, Counts, FoundRows]:
+            counts, sketch, aside = Counts(), _taken(spare) or job.empty_sketch(), list[FoundRows]()
             for page in pages:
                 folded = sketch.fold(page.body, page.start, page.rows)
-                counts.add(Counts(folded.rows, folded.dropped, folded.newer))
-            return sketch, counts
+                if folded.aside:
+                    aside.append(folded.aside)
+                counts.add(Counts(folded.rows, folded.dropped, page.rows - folded.rows - folded.dropped))
+            return sketch, counts, FoundRows.joined(aside)
 
         scan = raw_scan(
             self.reader,
@@ -140,10 +139,12 @@ class ThreadFolder:
             pace=self.pace,
         )
         for part in scan:
-            sketch, counted = part.gathered
+            sketch, counted, aside = part.gathered
             if part.whole:
-                counts = (counted, Counts()) if part.task.table == BASE else (Counts(), counted)
-                yield FoldedPart([part.task], sketch, 1 if part.task.table == BASE else -1, counts)
+                counts, rows = list(no_counts()), list(no_rows())
+                counts[part.task.table], rows[part.task.table] = counted, aside
+                sign = 1 if part.task.table == BASE else -1
+                yield FoldedPart([part.task], sketch, sign, (counts[0], counts[1]), (rows[0], rows[1]))
             sketch.clear()
             spare.put(sketch)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from balancebook.reconcile.confirm.rule import GONE
 from balancebook.reconcile.kinds import SEVERITY, Kind
 from balancebook.reconcile.report import Difference
 from balancebook.reconcile.values import Cells, hashable_key, order_key
@@ -48,6 +49,11 @@ class Batch(Protocol):
         """The kind of each."""
         ...
 
+    @property
+    def gone(self) -> int:
+        """How many of them are gone from both sides."""
+        ...
+
     def __getitem__(self, number: int) -> RawDifference: ...
 
 
@@ -58,6 +64,11 @@ class Listed(list[RawDifference]):
     def kinds(self) -> Sequence[Kind]:
         """The kind of each."""
         return [difference.kind for difference in self]
+
+    @property
+    def gone(self) -> int:
+        """How many of them are gone from both sides."""
+        return sum(difference.reason == GONE for difference in self)
 
 
 _Ranked = tuple[int, tuple[Any, ...]]
@@ -72,17 +83,14 @@ class Tally:
     most: int
     counts: Counter[Kind] = field(default_factory=Counter)
     worst: list[RawDifference] = field(default_factory=list)
+    gone: int = 0
 
     def add(self, batch: Batch) -> None:
         """Count them, and keep those that are among the worst."""
         self.counts.update(batch.kinds)
+        self.gone += batch.gone
         candidates = [batch[number] for number in self._that_may_be_kept(batch.kinds)]
         self.worst = heapq.nsmallest(self.most, [*self.worst, *candidates], key=self._rank)
-
-    def add_counted(self, kind: Kind, number: int, samples: Sequence[RawDifference]) -> None:
-        """Count so many of a kind, of which some are given."""
-        self.counts[kind] += number
-        self.worst = heapq.nsmallest(self.most, [*self.worst, *samples], key=self._rank)
 
     def all_counts(self) -> dict[Kind, int]:
         """The counts of every kind, also of those that were not found."""

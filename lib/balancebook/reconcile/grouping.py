@@ -4,49 +4,62 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
 
 from balancebook.progress import Step
+from balancebook.reconcile.confirm.columns import LookColumns
 from balancebook.reconcile.keys_file import Keys
-from balancebook.reconcile.sides import Rows, Side
-from balancebook.reconcile.values import Cells
+from balancebook.reconcile.model.identity import RawKey
+from balancebook.reconcile.sides import Side
 from balancebook.store.pace import Pace
-from balancebook.store.ranges import ScanReport
+from balancebook.store.ranges import RANGES, ScanReport, tasks_by_turns
+from balancebook.store.raw import RawCells, RawPage, encode
+from balancebook.store.raw_scan import raw_scan
 from balancebook.store.reader import Reader
-from balancebook.store.scan import scan
 
 
 @dataclass(slots=True)
 class Group:
-    """Partitions that are compared at once: the numbers of those asked for; what to read of the other side, as values
-    of its columns; and the rows that a scan of it has found."""
+    """Partitions that are compared at once: the numbers of those asked for; what to read of the other side, as cells
+    of its columns; and the rows that a scan of it has found, by the normal form of their key."""
 
     asked: list[int]
-    others: list[Mapping[str, Any]] = field(default_factory=list)
-    held: Rows = field(default_factory=dict)
+    others: list[Mapping[str, bytes]] = field(default_factory=list)
+    held: dict[RawKey, RawCells] = field(default_factory=dict)
 
 
 class Asked:
-    """The partitions asked for, by number, as the rows of a view with that key belong to them."""
+    """The partitions asked for, by number, as the rows of a view with these columns belong to them.
 
-    def __init__(self, keys: Keys, view_key: Sequence[str]) -> None:
-        self.columns, self.partitions = keys.columns, keys.partitions
-        self._places = [view_key.index(name) for name in keys.columns]
-        # By its text a partition is told from all others: decimal 1.0 from 1.00.
-        self._numbers = {repr(partition): number for number, partition in enumerate(keys.partitions)}
+    cells: of each partition, as bytes. `types`: the driver's, of the view's key.
+    """
 
-    def number(self, key: Cells) -> int | None:
-        """The partition to which the row of that key belongs, or None."""
-        return self._numbers.get(repr(tuple(key[place] for place in self._places)))
+    def __init__(self, keys: Keys, columns: LookColumns, types: Sequence[object]) -> None:
+        self.columns = keys.columns
+        self._places = [columns.names.index(name) for name in keys.columns]
+        self._identity = columns.identity
+        self.cells: list[RawKey] = [
+            tuple(encode(types[place], value) for place, value in zip(self._places, partition, strict=True))
+            for partition in keys.partitions
+        ]
+        self._numbers = {self._normal(cells): number for number, cells in enumerate(self.cells)}
 
-    def by(self, columns: Sequence[str]) -> dict[str, tuple[Cells, list[int]]]:
-        """The partitions by what they have in some of the columns: its text -> (it, the numbers)."""
+    def number(self, key: Sequence[bytes | None]) -> int | None:
+        """The partition to which the row of that key of the view belongs, or None."""
+        return self._numbers.get(self._normal([key[place] or b"" for place in self._places]))
+
+    def by(self, columns: Sequence[str]) -> dict[RawKey, list[int]]:
+        """The numbers of the partitions by what they have in some of the columns."""
         places = [self.columns.index(name) for name in columns]
-        found: dict[str, tuple[Cells, list[int]]] = {}
-        for number, partition in enumerate(self.partitions):
-            part = tuple(partition[place] for place in places)
-            found.setdefault(repr(part), (part, []))[1].append(number)
+        found: dict[RawKey, list[int]] = {}
+        for number, cells in enumerate(self.cells):
+            found.setdefault(tuple(cells[place] for place in places), []).append(number)
         return found
+
+    def _normal(self, cells: Sequence[bytes]) -> RawKey:
+        return tuple(
+            self._identity.normal(place, cell) for place, cell in zip(self._places, cells, strict=True)
+        )
 
 
 @dataclass
@@ -59,6 +72,7 @@ class Grouping:
     other: Side
     budget_rows: int
     tell: Callable[[Step], None]
+    identity_of: Callable[[RawCells], RawKey]
     pace: Pace | None = None
     scan: ScanReport | None = None
     how: str = "no table was scanned"
@@ -79,48 +93,61 @@ class Grouping:
                 break
             address.append(column.name)
         return [
-            Group(numbers, [dict(zip(address, values, strict=True))])
-            for values, numbers in self.asked.by(address).values()
+            Group(numbers, [dict(zip(address, cells, strict=True))])
+            for cells, numbers in self.asked.by(address).items()
         ]
 
     def _listed(self, partition: Sequence[str], given: Sequence[str]) -> list[Group]:
         """The other side's partitions are those of its list that agree in the columns given."""
-        groups = {text: Group(numbers) for text, (_, numbers) in self.asked.by(given).items()}
+        groups = {cells: Group(numbers) for cells, numbers in self.asked.by(given).items()}
         places = [partition.index(name) for name in given]
         for row in self._read(partition, distinct=True):
-            if group := groups.get(repr(tuple(row[place] for place in places))):
-                group.others.append(dict(zip(partition, row, strict=True)))
+            cells = tuple(cell or b"" for cell in row)
+            if group := groups.get(tuple(cells[place] for place in places)):
+                group.others.append(dict(zip(partition, cells, strict=True)))
         table = self.other.table.name
         self.how = f"those of {table} were found by listing all its {self._rows():,} keys"
         return list(groups.values())
 
     def _scanned(self) -> list[Group]:
         """The other side's rows of what is asked for, all of them held."""
-        groups = [Group([number]) for number in range(len(self.asked.partitions))]
+        groups = [Group([number]) for number in range(len(self.asked.cells))]
+        keys = len(self.other.key)
         for row in self._read((*self.other.key, *self.other.values), distinct=False):
-            for key, cells in self.other.shaped(row):
-                number = self.asked.number(key)
-                if number is not None:
-                    groups[number].held[key] = cells
+            number = None if None in row[:keys] else self.asked.number(row)
+            if number is not None:
+                groups[number].held[self.identity_of(row)] = row
         columns = ", ".join(self.asked.columns)
         table = self.other.table.name
         self.how = f"{table} was scanned whole ({self._rows():,} rows), since {columns} does not narrow it"
         return groups
 
-    def _read(self, columns: Sequence[str], *, distinct: bool) -> Iterator[tuple[Any, ...]]:
+    def _read(self, columns: Sequence[str], *, distinct: bool) -> Iterator[RawCells]:
         note = f"{'listing' if distinct else 'scanning'} {self.other.table.name}"
-        pages = scan(
+        where = "" if distinct else self.other.selected.where
+        scan = raw_scan(
             self.reader,
-            self.other.table,
+            [self.other.table],
             columns,
+            partial(_rows_of, whole=not distinct, wanted=self.asked.number),
+            tasks_by_turns(RANGES, 1),
             budget_rows=self.budget_rows,
-            distinct=distinct,
+            first_only=distinct,
+            wheres=[where],
             progress=lambda at: self.tell(Step(at.ranges_done, at.ranges_total, at.rows, note=note)),
             pace=self.pace,
         )
-        self.scan = pages.report
-        for page in pages:
-            yield from page
+        self.scan = scan.report
+        for part in scan:
+            yield from part.gathered
 
     def _rows(self) -> int:
         return self.scan.rows if self.scan else 0
+
+
+def _rows_of(
+    _table: int, pages: Iterator[RawPage], *, whole: bool, wanted: Callable[[RawCells], int | None]
+) -> list[RawCells]:
+    """The rows of pages; of whole rows only those of partitions asked for."""
+    rows = (row for page in pages for row in page.cells())
+    return [row for row in rows if not whole or wanted(row) is not None]

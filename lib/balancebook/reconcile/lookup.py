@@ -7,7 +7,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from balancebook.reconcile.readback import RawKey
+from balancebook.reconcile.confirm import SCAN_CONSISTENCY
+from balancebook.reconcile.model.identity import RawKey
 from balancebook.reconcile.sides import Side
 from balancebook.store.errors import StoreError
 from balancebook.store.names import quote
@@ -40,11 +41,16 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """Looks rows of one side up at LOCAL_ONE. A key is that of the view, its cells as the other side sent them."""
+    """Looks rows of one side up. A key is that of the view, its cells as the other side sent them.
+
+    expressions: what is selected, in CQL, the view's key first; by default all columns of the view.
+    """
 
     reader: Reader
     side: Side
     pace: Pace | None = None
+    expressions: Sequence[str] = ()
+    consistency: str = SCAN_CONSISTENCY
 
     def rows(self, keys: Iterable[RawKey], until: float) -> Iterator[Answer]:
         """The answers to all keys, each key in one. What may pass makes it unread; anything else raises StoreError.
@@ -60,7 +66,10 @@ class Lookup:
                     raise OutOfTime
                 asked, cql, cells = statements.popleft()
                 try:
-                    under_way.append((asked, raw_pages(self.reader, cql, cells, serialized=True, wait=wait)))
+                    pages = raw_pages(
+                        self.reader, cql, cells, consistency=self.consistency, serialized=True, wait=wait
+                    )
+                    under_way.append((asked, pages))
                 except NoTimeToWait as error:
                     raise OutOfTime from error
                 except StoreError as error:
@@ -95,9 +104,14 @@ class Lookup:
                 where, bounds = range_clause(self.side.table, (LOWEST, LOWEST + 1))
                 yield group, self._select + where, [bound.to_bytes(8, "big", signed=True) for bound in bounds]
                 continue
+            # An empty cell is refused within IN.
+            single = [key for key in group if any(key[place] == b"" for place in clustering)]
+            for key in single:
+                yield [key], self._select + self._where_one, [*address, *(key[place] for place in clustering)]
+            several = [key for key in group if key not in single] if single else group
             size = _KEYS_A_STATEMENT if clustering else len(group)
-            for start in range(0, len(group), size):
-                part = group[start : start + size]
+            for start in range(0, len(several), size):
+                part = several[start : start + size]
                 wanted = [[key[place] for place in clustering] for key in part]
                 yield (
                     part,
@@ -114,8 +128,13 @@ class Lookup:
 
     @property
     def _select(self) -> str:
-        selected = ", ".join(quote(name) for name in (*self.side.key, *self.side.values))
-        return f"SELECT {selected} FROM {self.side.table.cql_name}"
+        usual = (quote(name) for name in (*self.side.key, *self.side.values))
+        return f"SELECT {', '.join(self.expressions or usual)} FROM {self.side.table.cql_name}"
+
+    @property
+    def _where_one(self) -> str:
+        columns = (*self.side.table.partition_key, *self.side.table.clustering_key)
+        return f" WHERE {' AND '.join(f'{quote(column.name)} = ?' for column in columns)}"
 
     @property
     def _where(self) -> str:

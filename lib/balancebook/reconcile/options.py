@@ -16,18 +16,21 @@ from balancebook.store.schema import Table
 
 # 0.7 MB: folding stays within the processor's caches, and 5,000 rows that differ are named in one pass.
 _CELLS = 3 * 2048
-# 13 MB a sketch, of which there is one for each range in flight and two more; 120,000 rows that differ at a time.
-_MOST_CELLS = 3 * 2**16
+# Named by a sketch and looked at by key; more are confirmed by scans.
+MOST_BY_KEY = 10_000
 # Their bytes are signed numbers.
 _ORDERED = ("tinyint", "smallint", "int", "bigint", "timestamp")
 FOREVER = 2**63 - 1
+# What was read longer ago says too little about the rows of today.
+RESUME_WITHIN_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Cutoff:
-    """Rows whose column (tinyint to bigint, or timestamp in ms) is beyond `latest` are left out on both sides.
+    """Rows whose column (tinyint to bigint, or timestamp in ms) is beyond `latest` are set aside on both sides, and
+    compared with each other: writers at work would fill the sketch with them.
 
-    But not what is beyond `horizon` too: a time that no clock can have shown yet hides nothing.
+    But not what is beyond `horizon` too, a time that no clock can have shown yet: it is compared as all others are.
     """
 
     column: str
@@ -39,11 +42,12 @@ class Cutoff:
 class Options:
     """How to compare.
 
-    grace_s: seconds between the two confirming reads. budget_rows: for each side in each pass. samples: how many
-    differences are kept. cells, most_cells: of the sketch, at first and before it goes bucket by bucket. ranges: how
-    many token ranges a side is read in. state: a file to keep the progress in, and go on from. spool: a file for all
-    differences. pace: of the confirming scans. progress: called after each range of a pass; told: with a sentence at
-    each turn of events.
+    grace_s: seconds between two looks at a row. budget_rows: for each side in each pass. samples: how many differences
+    are kept. cells: of the sketch at first. most_by_key: how many differences are looked at by key; more are confirmed
+    by scans. ranges: how many token ranges a side is read in. state: a file to keep the progress in, and to resume
+    from, unless what it kept is older than `resume_within_s`. spool: a file for all differences. folder: for the files
+    of confirming scans. pace: of the confirming scans. progress: called after each range of a pass; told: with a
+    sentence at each turn of events.
     """
 
     grace_s: float
@@ -51,10 +55,12 @@ class Options:
     budget_rows: int | None = None
     samples: int = 1000
     cells: int = _CELLS
-    most_cells: int = _MOST_CELLS
+    most_by_key: int = MOST_BY_KEY
     ranges: int = RANGES
     state: Path | None = None
+    resume_within_s: float = RESUME_WITHIN_S
     spool: Path | None = None
+    folder: Path | None = None
     sleep: Callable[[float], None] = time.sleep
     pace: Pace | None = None
     progress: Progress | None = None

@@ -4,29 +4,35 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 from balancebook.progress import Step
-from balancebook.reconcile.confirm import SCAN_CONSISTENCY, Seen, Sides, confirm_by_key, kind_of
-from balancebook.reconcile.confirm_partitions import confirm_by_partition
+from balancebook.reconcile.confirm import SCAN_CONSISTENCY
+from balancebook.reconcile.confirm.by_key import KeyLooker
+from balancebook.reconcile.confirm.columns import look_columns
+from balancebook.reconcile.confirm.rule import GONE
+from balancebook.reconcile.confirm.settle import Settling
+from balancebook.reconcile.confirm.suspects import Suspects
+from balancebook.reconcile.found import RawDifference
 from balancebook.reconcile.grouping import Asked, Group, Grouping
 from balancebook.reconcile.keys_file import Keys
 from balancebook.reconcile.kinds import Kind
-from balancebook.reconcile.report import ComparisonReport, Difference, summed_up
-from balancebook.reconcile.sides import Side, base_side, view_side
+from balancebook.reconcile.model.identity import RawKey
+from balancebook.reconcile.report import ComparisonReport, Difference, counts_disagree, summed_up
+from balancebook.reconcile.sides import BASE, VIEW, Side, base_side, types_of, view_side
 from balancebook.reconcile.slices import Slice, SliceReader
 from balancebook.reconcile.values import Cells, to_json
 from balancebook.store.errors import StoreError
 from balancebook.store.pace import Pace
 from balancebook.store.ranges import MAY_PASS, ScanReport
+from balancebook.store.raw import RawCells
 from balancebook.store.reader import Reader
 from balancebook.store.schema import View
 from balancebook.verdict import Json
 
-# More candidates than this are confirmed by their partitions; and so many are held at a time, some 0.7 KB each.
-_MOST_BY_KEY = 10_000
+# Suspects that are held at a time, some 0.7 KB each.
 _AT_ONCE = 100_000
 _NAMED = 10
 _NO_BUDGET = 2**62
@@ -93,13 +99,14 @@ def compare_partitions(  # noqa: PLR0913 (keywords with defaults, each of them u
     progress: Callable[[Step], None] | None = None,
     pace: Pace | None = None,
 ) -> PartitionsReport:
-    """Compares all rows of the partitions asked for, on both sides, and confirms each difference by two reads of both
-    sides at LOCAL_QUORUM, `grace_s` seconds apart.
+    """Compares all rows of the partitions asked for, on both sides, and confirms each difference by looks at
+    LOCAL_QUORUM, at least `grace_s` seconds apart. If none of the partitions has a row on either side, the verdict is
+    unknown.
 
     The other side's rows are read by their partitions, if the columns of `keys` hold its partition key; else, if they
     hold part of it, its partition keys are listed and the matching ones read; else it is scanned whole, once. To scan
     and list `budget_rows` applies. After one that is not complete, rows that it did not show are looked up by their
-    key: what then differs is a fact, and if nothing does the verdict is unknown. All but the confirming reads wait for
+    key: what then differs is a fact, and if nothing does the verdict is unknown. All but the confirming looks wait for
     the `pace`.
 
     Memory: a group of partitions that belong together (those of one user, say) is compared at a time, the other side's
@@ -115,7 +122,7 @@ def compare_partitions(  # noqa: PLR0913 (keywords with defaults, each of them u
 @dataclass
 class _Comparison:
     reader: Reader
-    sides: Sides
+    sides: tuple[Side, Side]
     keys: Keys
     grace_s: float
     budget_rows: int
@@ -124,28 +131,39 @@ class _Comparison:
     pace: Pace | None
 
     def __post_init__(self) -> None:
-        base, view = self.sides
-        self._asked_side, self._other_side = (view, base) if self.keys.side == "view" else (base, view)
-        self._asked = Asked(self.keys, view.key)
+        self._types = types_of(self.reader, self.sides)
+        self._columns = look_columns(self.reader, self.sides, self._types)
+        looker = KeyLooker(self.reader, self.sides, self._columns)
+        self._settling = Settling(looker, self.grace_s, self.sleep)
+        self._asked_is = VIEW if self.keys.side == "view" else BASE
+        self._asked_side, self._other_side = self.sides[self._asked_is], self.sides[1 - self._asked_is]
+        self._asked = Asked(self.keys, self._columns, self._types)
         self._grouping = Grouping(
-            self.reader, self._asked, self._other_side, self.budget_rows, self._tell, self.pace
+            self.reader,
+            self._asked,
+            self._other_side,
+            self.budget_rows,
+            self._tell,
+            self._identity,
+            self.pace,
         )
-        # Of those compared, by side.
-        self._rows = {id(base): 0, id(view): 0}
-        self._read = {id(base): 0, id(view): 0}
+        # Of those compared: rows, rows that one side alone has, and partitions, of base and view.
+        self._rows, self._only, self._read = [0, 0], [0, 0], [0, 0]
+        self._gone = 0
         self._absent: list[int] = []
         self._unread: dict[int, str] = {}
 
     def report(self, samples: int) -> PartitionsReport:
         counts, worst = summed_up(self._differences(self._grouping.find()), samples)
-        base, view = self.sides
+        view = self.sides[VIEW]
         partitions, scanned = self.keys.partitions, self._grouping.scan or ScanReport(0)
         reasons = self._reasons()
         return PartitionsReport(
-            rows_base=self._rows[id(base)],
-            rows_view=self._rows[id(view)],
+            rows_base=self._rows[BASE],
+            rows_view=self._rows[VIEW],
             counts=counts,
             samples=worst,
+            gone=self._gone,
             key_columns=view.key,
             value_columns=view.values,
             complete=not reasons,
@@ -160,29 +178,34 @@ class _Comparison:
             # Part of a scan does not tell that a partition is nowhere.
             absent=tuple(partitions[number] for number in sorted(self._absent)) if scanned.complete else (),
             unread=tuple((partitions[number], why) for number, why in sorted(self._unread.items())),
-            partitions_read=(self._read[id(base)], self._read[id(view)]),
+            partitions_read=(self._read[BASE], self._read[VIEW]),
             how=self._how(),
         )
 
     def _differences(self, groups: Sequence[Group]) -> Iterator[Difference]:
-        candidates: dict[Cells, Seen] = {}
-        for found in self._compared(groups):
-            candidates |= found
-            if len(candidates) >= _AT_ONCE:
-                yield from self._confirmed(candidates)
-                candidates = {}
-        yield from self._confirmed(candidates)
+        suspects = Suspects(self._columns.identity)
+        for group in self._compared(groups):
+            for side, rows in enumerate(group):
+                self._only[side] += len(rows)
+                for row in rows:
+                    suspects.note(side, self._key(row))
+            if len(suspects) >= _AT_ONCE:
+                yield from self._confirmed(suspects)
+                suspects = Suspects(self._columns.identity)
+        yield from self._confirmed(suspects)
 
-    def _confirmed(self, candidates: Mapping[Cells, Seen]) -> Iterator[Difference]:
+    def _confirmed(self, suspects: Suspects) -> Iterator[Difference]:
         scanned = self._grouping.scan
-        confirm = confirm_by_key if len(candidates) <= _MOST_BY_KEY else confirm_by_partition
-        for key, found in confirm(self.reader, self.sides, candidates, self.grace_s, self.sleep):
-            # After a scan that is not complete a candidate may be a row that it did not show.
-            if found.kind is not Kind.LAGGING or scanned is None or scanned.complete:
-                yield Difference(found.kind, key, *found.seen, found.reason)
+        for found in self._settling.outcomes(suspects):
+            # After a scan that is not complete a suspect may be a row that it did not show.
+            if found.kind is Kind.LAGGING and scanned is not None and not scanned.complete:
+                continue
+            self._gone += found.reason == GONE
+            key = found.suspect.spelled(VIEW)
+            yield RawDifference(found.kind, key, found.base, found.view, found.reason).decoded(self._types)
 
-    def _compared(self, groups: Sequence[Group]) -> Iterator[dict[Cells, Seen]]:
-        """The candidates of each group."""
+    def _compared(self, groups: Sequence[Group]) -> Iterator[tuple[list[RawCells], list[RawCells]]]:
+        """The rows of base and view that differ, of each group."""
         reads = SliceReader(self.reader, SCAN_CONSISTENCY, self.pace).in_turn(
             wanted for group in groups for wanted in self._slices(group)
         )
@@ -190,17 +213,19 @@ class _Comparison:
         for group in groups:
             yield self._compare(group, reads)
             done += len(group.others) + len(group.asked)
-            self._tell(Step(done, total, sum(self._rows.values()), note="comparing", unit="partitions"))
+            self._tell(Step(done, total, sum(self._rows), note="comparing", unit="partitions"))
 
     def _slices(self, group: Group) -> Iterator[Slice]:
         """The other side's, then those asked for."""
         for values in group.others:
             yield Slice(self._other_side, values)
         for number in group.asked:
-            values = dict(zip(self.keys.columns, self.keys.partitions[number], strict=True))
+            values = dict(zip(self.keys.columns, self._asked.cells[number], strict=True))
             yield Slice(self._asked_side, values)
 
-    def _compare(self, group: Group, reads: Iterator[Iterator[tuple[Cells, Cells]]]) -> dict[Cells, Seen]:
+    def _compare(
+        self, group: Group, reads: Iterator[Iterator[RawCells]]
+    ) -> tuple[list[RawCells], list[RawCells]]:
         slices = ((wanted.side, next(reads)) for wanted in self._slices(group))
         try:
             return self._differing(group, slices)
@@ -212,46 +237,57 @@ class _Comparison:
         for _, rows in slices:
             with suppress(StoreError):
                 deque(rows, maxlen=0)
-        return {}
+        return [], []
 
     def _differing(
-        self, group: Group, slices: Iterable[tuple[Side, Iterator[tuple[Cells, Cells]]]]
-    ) -> dict[Cells, Seen]:
+        self, group: Group, slices: Iterable[tuple[Side, Iterator[RawCells]]]
+    ) -> tuple[list[RawCells], list[RawCells]]:
         """Holds the other side's rows, and takes from them what the asked side has too."""
-        held, found = group.held, dict[Cells, Seen]()
-        present = {self._asked.number(key) for key in held}
-        counted = {id(self._other_side): len(held), id(self._asked_side): 0}
+        held = group.held
+        differing: tuple[list[RawCells], list[RawCells]] = [], []
+        present = {self._asked.number(row) for row in held.values()}
+        counted = [0, 0]
+        counted[1 - self._asked_is] = len(held)
         for side, rows in slices:
-            for key, cells in rows:
-                number = self._asked.number(key)
-                if number is None or not self._derived(side, key):
+            asked = side is self._asked_side
+            for row in rows:
+                number = None if None in row[: self._columns.keys] else self._asked.number(row)
+                if number is None or not self._derived(side, row):
                     continue
                 present.add(number)
-                counted[id(side)] += 1
-                if side is self._other_side:
-                    held[key] = cells
-                elif kind_of(seen := self._seen(held.pop(key, None), cells)):
-                    found[key] = seen
-            self._read[id(side)] += 1
-        for each, count in counted.items():
+                counted[self._asked_is if asked else 1 - self._asked_is] += 1
+                if not asked:
+                    held[self._identity(row)] = row
+                    continue
+                other = held.pop(self._identity(row), None)
+                if other is None or other[self._columns.keys :] != row[self._columns.keys :]:
+                    differing[self._asked_is].append(row)
+                    differing[1 - self._asked_is].extend([other] if other else [])
+            self._read[self._asked_is if asked else 1 - self._asked_is] += 1
+        for each, count in enumerate(counted):
             self._rows[each] += count
         self._absent += [number for number in group.asked if number not in present]
-        found |= {key: self._seen(cells, None) for key, cells in held.items()}
+        differing[1 - self._asked_is].extend(held.values())
         held.clear()
-        return found
+        return differing
 
-    def _derived(self, side: Side, key: Cells) -> bool:
+    def _key(self, row: RawCells) -> RawKey:
+        return tuple(cell or b"" for cell in row[: self._columns.keys])
+
+    def _identity(self, row: RawCells) -> RawKey:
+        return self._columns.identity.of(row[: self._columns.keys])
+
+    def _derived(self, side: Side, row: RawCells) -> bool:
         """Whether a view that filters has such rows: of the base, others come too."""
         if not side.selected.where:
             return True
-        return side.selected.admits(self.reader, dict(zip(side.key, key, strict=True)))
-
-    def _seen(self, other: Cells | None, asked: Cells | None) -> Seen:
-        """As (base, view)."""
-        return (other, asked) if self.keys.side == "view" else (asked, other)
+        return side.selected.admits(self.reader, dict(zip(side.key, row, strict=False)), serialized=True)
 
     def _how(self) -> str:
-        read = (f"{_count(self._read[id(side)], 'partition')} of {side.table.name}" for side in self.sides)
+        read = (
+            f"{_count(self._read[number], 'partition')} of {side.table.name}"
+            for number, side in enumerate(self.sides)
+        )
         return f"Read {' and '.join(read)}; {self._grouping.how}."
 
     def _reasons(self) -> list[str]:
@@ -266,7 +302,14 @@ class _Comparison:
             told = "; ".join(dict.fromkeys(self._unread.values()))
             many = f"{len(self._unread):,} of {_count(len(self.keys.partitions), 'partition')}"
             reasons.append(f"{many} could not be read ({names}): {told}")
-        return reasons
+        if not any(self._rows) and not reasons:
+            asked = len(self.keys.partitions)
+            none = "the partition" if asked == 1 else f"none of the {asked:,} partitions"
+            reasons.append(f"{none} asked for {'has no' if asked == 1 else 'has a'} row on either side")
+        return [
+            *reasons,
+            *counts_disagree(self._rows[BASE], self._rows[VIEW], (self._only[BASE], self._only[VIEW])),
+        ]
 
     def _tell(self, step: Step) -> None:
         if self.progress:

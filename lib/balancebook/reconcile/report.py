@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from balancebook.reconcile.confirm import BY_KEY_CONSISTENCY
 from balancebook.reconcile.kinds import FAULTS, SEVERITY, Kind
 from balancebook.reconcile.values import Cells, order_key, to_json
 from balancebook.store.tokens import TokenRange
@@ -31,7 +30,7 @@ class ComparisonReport:
 
     `counts` holds every kind and is exact; `samples` is bounded, worst first: in the order of Kind, then by key.
     `rows_base` are the rows that the base derives. Not `complete`: nothing was compared, and `reasons` say why. Ranges
-    are counted over both sides. `confirmed_at` is the consistency of the confirming reads.
+    are counted over both sides. `gone`: rows among the LAGGING that were gone from both sides when read again.
     """
 
     rows_base: int
@@ -46,7 +45,7 @@ class ComparisonReport:
     unknown_ranges: tuple[TokenRange, ...] = ()
     ranges_total: int = 0
     ranges_done: int = 0
-    confirmed_at: str = BY_KEY_CONSISTENCY
+    gone: int = 0
 
     @property
     def message(self) -> str:
@@ -57,11 +56,26 @@ class ComparisonReport:
             return f"Not everything was compared: {'; '.join(self.reasons)}."
         if self.verdict is Verdict.UNKNOWN:
             return f"{self._counted([Kind.UNKNOWN])} could not be confirmed."
-        lagging = self.counts[Kind.LAGGING]
-        also = f" {lagging} were lagging and have caught up." if lagging else ""
+        return (
+            f"All {self.rows_view:,} {self.subject} equal the base, cell by cell.{self.in_flight}{self.aside}"
+        )
+
+    @property
+    def in_flight(self) -> str:
+        """What there is to say of rows that differed at first and are no fault, as sentences."""
+        in_step = self.counts[Kind.LAGGING] - self.gone
         behind = self.counts[Kind.REPLICA]
-        also += f" {behind} are missing, or old, on a replica that is behind: repair it." if behind else ""
-        return f"All {self.rows_view:,} {self.subject} equal the base, cell by cell.{also}"
+        sentences = (
+            (in_step, f" {in_step:,} were in flight, and in step when read again."),
+            (self.gone, f" {self.gone:,} differed at first and were gone from both sides when read again."),
+            (behind, f" {behind:,} are missing, or old, on a replica that is behind: repair it."),
+        )
+        return "".join(sentence for holds, sentence in sentences if holds)
+
+    @property
+    def aside(self) -> str:
+        """What else a pass says, as a sentence."""
+        return ""
 
     @property
     def subject(self) -> str:
@@ -96,6 +110,19 @@ class ComparisonReport:
             "view": _named(self.value_columns, difference.view),
             "reason": difference.reason,
         }
+
+
+def counts_disagree(rows_base: int, rows_view: int, only: tuple[int, int]) -> list[str]:
+    """Why the numbers of rows contradict the rows that were found on base and view alone; nothing, if they do not.
+
+    Each row of one side is equal to one of the other, or it was found: so the numbers differ by what was found.
+    """
+    if rows_base - rows_view == only[0] - only[1]:
+        return []
+    return [
+        f"the counts do not agree: base {rows_base:,}, view {rows_view:,}, but {only[0]:,} rows of the base and "
+        f"{only[1]:,} of the view were found to differ"
+    ]
 
 
 def _named(columns: tuple[str, ...], cells: Cells | None) -> dict[str, Json] | None:

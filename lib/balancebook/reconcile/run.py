@@ -18,7 +18,7 @@ from balancebook.reconcile.engine import Engine, Report
 from balancebook.reconcile.executors import dask, processes
 from balancebook.reconcile.fold import Folder, ThreadFolder
 from balancebook.reconcile.keys_file import read_keys
-from balancebook.reconcile.options import Cutoff, Options, can_cut_off
+from balancebook.reconcile.options import RESUME_WITHIN_S, Cutoff, Options, can_cut_off
 from balancebook.reconcile.partitions import compare_partitions
 from balancebook.reconcile.report import ComparisonReport
 from balancebook.reconcile.sampled import quick, sampled
@@ -65,6 +65,7 @@ class Request:
     scheduler: str | None = None
     spool: Path | None = None
     state: Path | None = None
+    resume_within_s: float = RESUME_WITHIN_S
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,13 +131,13 @@ class _Run:
             return "keys", self._keys(request.keys, pace)
         cutoff = self._cutoff()
         if request.depth == "sampled" or request.within_s is not None:
-            return "sampled", self._sampled(cutoff, pace)
+            return "sampled", self._sampled(pace)
         base = base_side(self.reader, self.view).table
         costs = [estimate(self.reader, table) for table in (base, self.view)]
         rows = max(cost.rows or 0 for cost in costs)
         if rows > request.budget_rows:
             self.telling.told(f"beyond the budget of {request.budget_rows:,} rows a side: only sampled")
-            return "sampled", self._sampled(cutoff, pace)
+            return "sampled", self._sampled(pace)
         return "full", self._full(costs, rows, cutoff, pace)
 
     def _keys(self, path: Path, pace: Pace | None) -> ComparisonReport:
@@ -155,13 +156,12 @@ class _Run:
             pace=pace,
         )
 
-    def _sampled(self, cutoff: Cutoff | None, pace: Pace | None) -> ComparisonReport:
+    def _sampled(self, pace: Pace | None) -> ComparisonReport:
         return sampled(
             self.reader,
             self.view,
             grace_s=self.grace_s,
             deadline_s=self.request.within_s,
-            cutoff=cutoff,
             samples=self.request.samples,
             sleep=self.sleep,
             pace=pace,
@@ -178,9 +178,7 @@ class _Run:
             if all(cost.rows for cost in costs):
                 self.telling.told(_cost_in_words(costs, request.rate))
             if rows >= _WORTH_A_GLANCE and not resumed:
-                self.telling.told(
-                    quick(self.reader, self.view, ranges=_GLANCED, cutoff=cutoff, pace=pace).message
-                )
+                self.telling.told(quick(self.reader, self.view, ranges=_GLANCED, pace=pace).message)
             return engine.report()
 
     def _options(self, ranges: int, cutoff: Cutoff | None, pace: Pace | None) -> Options:
@@ -192,7 +190,9 @@ class _Run:
             samples=request.samples,
             ranges=ranges,
             state=request.state,
+            resume_within_s=request.resume_within_s,
             spool=request.spool,
+            folder=request.state and request.state.parent,
             sleep=self.sleep,
             pace=pace,
             progress=_Passes(self.telling.step),

@@ -9,21 +9,23 @@ from __future__ import annotations
 import math
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from balancebook.errors import UsageError
-from balancebook.reconcile.confirm import Seen
+from balancebook.reconcile.confirm.by_key import KeyLooker
+from balancebook.reconcile.confirm.columns import look_columns
+from balancebook.reconcile.confirm.rule import GONE
+from balancebook.reconcile.confirm.settle import Outcome, Settling
+from balancebook.reconcile.draws import Met, Seen
+from balancebook.reconcile.found import decoded_key
 from balancebook.reconcile.kinds import Kind
-from balancebook.reconcile.options import Cutoff, layout_of
-from balancebook.reconcile.readback import Rereader
+from balancebook.reconcile.model.identity import RawKey
 from balancebook.reconcile.report import Difference, summed_up
 from balancebook.reconcile.sampled_report import SampledReport, side_sample, why_incomplete
 from balancebook.reconcile.sampler import Progress, Sampler
-from balancebook.reconcile.settling import Settling
-from balancebook.reconcile.sides import VIEW, base_side, types_of, view_side
-from balancebook.reconcile.values import Cells
+from balancebook.reconcile.sides import VIEW, Side, base_side, types_of, view_side
 from balancebook.store.pace import Pace
 from balancebook.store.raw import decode
 from balancebook.store.reader import Reader
@@ -43,7 +45,6 @@ def sampled(  # noqa: PLR0913 (keywords with defaults, each of them used)
     grace_s: float,
     ranges: int = RANGES,
     deadline_s: float | None = None,
-    cutoff: Cutoff | None = None,
     samples: int = 1000,
     seed: int | None = None,
     sleep: Callable[[float], None] = time.sleep,
@@ -52,35 +53,43 @@ def sampled(  # noqa: PLR0913 (keywords with defaults, each of them used)
 ) -> SampledReport:
     """Compares `ranges` ranges a side, drawn at random; or as many as `deadline_s` seconds allow, whatever `ranges`.
 
-    Ranges hold about 32 rows; they are read at LOCAL_ONE, and what looks wrong is confirmed by two reads of both sides
-    at LOCAL_QUORUM `grace_s` seconds apart, in at most 1,000 rows, of as many ranges as can be. Drawing, and what is
-    looked up for it, waits for the `pace`. `deadline_s` holds for
-    everything, the grace included, and is overrun by one request timeout at the most. `seed` gives the same ranges
+    Ranges hold about 32 rows; they are read at LOCAL_ONE, and what looks wrong is confirmed by looks at LOCAL_QUORUM,
+    at least `grace_s` seconds apart: at most 1,000 rows, of as many ranges as can be. Drawing, and what is looked up
+    for it, waits for the `pace`. `deadline_s` holds for everything, the grace included, and is overrun by one request
+    timeout at most. `seed` gives the same ranges
     again while the grid is the same. Raises StoreError for what no retry mends and if the schema cannot be read;
-    BalancebookError for a view or a cut-off that cannot be compared; UsageError for a deadline within the grace.
+    BalancebookError for a view that cannot be compared; UsageError for a deadline within the grace.
     """
     began = time.monotonic()
     until, drawing_ends = _times(began, deadline_s, grace_s)
     sides = base_side(reader, view), view_side(view)
-    layout, types = layout_of(sides, cutoff), types_of(reader, sides)
+    types = types_of(reader, sides)
+    columns = look_columns(reader, sides, types)
     seed = secrets.randbits(64) if seed is None else seed
-    sampler = Sampler(reader, sides, layout, types, seed, pace)
+    sampler = Sampler(reader, sides, columns, seed, pace)
     sampler.draw(ranges if deadline_s is None else None, drawing_ends, progress)
-    suspects = sampler.suspects()
-    settling = Settling(Rereader(reader, sides, layout, types, seed), grace_s, sleep, sampler.gone)
-    settled = settling.confirmed(suspects, _MOST_CONFIRMED, until)
+    settling = Settling(KeyLooker(reader, sides, columns), grace_s, sleep)
+    settled = _settled(settling, sampler.met(), until)
     differences = (
-        _difference(types, layout.keys, key, found.kind, found.seen, found.reason)
-        for key, found in settled.items()
+        _difference(
+            types,
+            columns.keys,
+            found.suspect.spelled(VIEW),
+            found.kind,
+            (found.base, found.view),
+            found.reason,
+        )
+        for found in settled.values()
     )
     base, of_view = (side_sample(side, settled) for side in sampler.sides)
     counts, worst = summed_up(differences, samples)
-    reasons = (*why_incomplete(base), *why_incomplete(of_view))
+    reasons = (*why_incomplete(base), *why_incomplete(of_view), *_nothing_met(reader, sides, sampler))
     return SampledReport(
         rows_base=base.rows,
         rows_view=of_view.rows,
         counts=counts,
         samples=worst,
+        gone=sum(found.reason == GONE for found in settled.values()),
         key_columns=sides[VIEW].key,
         value_columns=sides[VIEW].values,
         complete=not reasons,
@@ -126,7 +135,6 @@ def quick(
     view: View,
     *,
     ranges: int = 64,
-    cutoff: Cutoff | None = None,
     seed: int | None = None,
     pace: Pace | None = None,
 ) -> Glance:
@@ -137,28 +145,50 @@ def quick(
     began = time.monotonic()
     sides = base_side(reader, view), view_side(view)
     seed = secrets.randbits(64) if seed is None else seed
-    layout, types = layout_of(sides, cutoff), types_of(reader, sides)
-    sampler = Sampler(reader, sides, layout, types, seed, pace)
+    types = types_of(reader, sides)
+    columns = look_columns(reader, sides, types)
+    sampler = Sampler(reader, sides, columns, seed, pace)
     sampler.draw(ranges, math.inf)
     base, of_view = (side.drawn for side in sampler.sides)
     return Glance(
         drawn=(len(base), len(of_view)),
-        suspicious=(sum(bool(each.suspects) for each in base), sum(bool(each.suspects) for each in of_view)),
+        suspicious=(sum(bool(each.met) for each in base), sum(bool(each.met) for each in of_view)),
         unread=sum(bool(each.unread) for each in (*base, *of_view)),
         differences=tuple(
-            _difference(types, layout.keys, key, suspect.kind, suspect.seen)
-            for key, suspect in sampler.suspects().items()
+            _difference(types, columns.keys, met.suspect.spelled(VIEW), met.kind, met.seen)
+            for met in sampler.met().values()
         ),
         seed=seed,
         seconds=time.monotonic() - began,
     )
 
 
+def _settled(settling: Settling, met: Mapping[RawKey, Met], until: float) -> dict[RawKey, Outcome]:
+    """What became of the rows that look wrong: of the first 1,000; the others are UNKNOWN."""
+    asked = [each.suspect for each in met.values()][:_MOST_CONFIRMED]
+    settled = {found.suspect.key: found for found in settling.outcomes(asked, until)}
+    beyond = f"more than {_MOST_CONFIRMED:,} rows look wrong: the others were not read again"
+    for each in list(met.values())[_MOST_CONFIRMED:]:
+        settled[each.suspect.key] = Outcome(each.suspect, Kind.UNKNOWN, beyond, *each.seen)
+    return settled
+
+
+def _nothing_met(reader: Reader, sides: tuple[Side, Side], sampler: Sampler) -> list[str]:
+    """Why the sample says nothing, if it met no row although there are some."""
+    if any(each.rows or each.unread for side in sampler.sides for each in side.drawn):
+        return []
+    return [
+        f"no row was met in the ranges drawn, though {side.table.cql_name} has some"
+        for side in sides
+        if side.has_rows(reader)
+    ]
+
+
 def _difference(
-    types: Sequence[Any], keys: int, key: Cells, kind: Kind, seen: Seen, reason: str = ""
+    types: Sequence[Any], keys: int, key: RawKey, kind: Kind, seen: Seen, reason: str = ""
 ) -> Difference:
     base, view = (None if cells is None else decode(types[keys:], cells) for cells in seen)
-    return Difference(kind, key, base, view, reason)
+    return Difference(kind, decoded_key(types[:keys], key), base, view, reason)
 
 
 def _times(began: float, deadline_s: float | None, grace_s: float) -> tuple[float, float]:

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from balancebook.reconcile.bound import CONFIDENCE, upper_bound
-from balancebook.reconcile.confirm import Confirmation
+from balancebook.reconcile.confirm.settle import Outcome
 from balancebook.reconcile.draws import MOST_ROWS
 from balancebook.reconcile.kinds import FAULTS, Kind
+from balancebook.reconcile.model.identity import RawKey
 from balancebook.reconcile.report import ComparisonReport
 from balancebook.reconcile.sampler import SideDraws
-from balancebook.reconcile.values import Cells
 from balancebook.store.tokens import TokenRange, merge_ranges
 from balancebook.verdict import Json, Verdict
 
@@ -23,11 +23,12 @@ _NAMED = 3
 class SideSample:
     """The draws of one side. A range that was drawn twice counts as two draws, but its rows count once.
 
-    ranges: how many of this width the ring has. read: draws that were read and compared to their end. faulty: those of
-    them with a confirmed fault; unsettled: with none, but a row that could not be confirmed. unknown: the ranges that
-    could not be read, and reasons why. capped: ranges of which only the first 1,000 rows were compared.
-    bound: the share of this side's ranges, 0 to 1, that hold a difference is at most this, at 95 % confidence; the
-    unsettled count as faulty. If all ranges were read to their end (`whole`) it is no bound but the share itself.
+    ranges: how many of this width the ring has. read: draws that were read and compared. faulty: those of them with a
+    confirmed fault. unsettled: those with none, but with a row that could not be confirmed, or with rows beyond the
+    first 1,000, which were not compared. unknown: the ranges that could not be read, and reasons why. capped: ranges of
+    which only the first 1,000 rows were compared. bound: the share of this side's ranges, 0 to 1, that hold a
+    difference is at most this, at 95 % confidence; the unsettled count as faulty. If all ranges were read to their end
+    (`whole`) it is no bound but the share itself.
     """
 
     name: str
@@ -53,13 +54,15 @@ class SideSample:
         return f"at most {_percent(self.bound)} of the {self.name}'s {self.ranges:,} ranges"
 
 
-def side_sample(side: SideDraws, settled: Mapping[Cells, Confirmation]) -> SideSample:
+def side_sample(side: SideDraws, settled: Mapping[RawKey, Outcome]) -> SideSample:
     """What the draws of one side come to, given what became of the suspects."""
     known = list(side.known.values())
     unread = [each for each in known if each.unread]
-    kinds = {each.tokens: {settled[key].kind for key in each.suspects} for each in known}
+    # What both sides have alike, written in other bytes, never differed, and is not among the settled.
+    kinds = {each.tokens: {settled[key].kind for key in each.met if key in settled} for each in known}
     faulty = {tokens for tokens, found in kinds.items() if found & FAULTS}
-    unsettled = {tokens for tokens, found in kinds.items() if Kind.UNKNOWN in found} - faulty
+    in_part = {each.tokens for each in known if each.capped}
+    unsettled = ({tokens for tokens, found in kinds.items() if Kind.UNKNOWN in found} | in_part) - faulty
     read = [each.tokens for each in side.drawn if not each.unread]
     n_faulty, n_unsettled = (sum(tokens in some for tokens in read) for some in (faulty, unsettled))
     capped = tuple(sorted(each.tokens for each in known if each.capped))
@@ -160,16 +163,15 @@ class SampledReport(ComparisonReport):
         return f"At {CONFIDENCE * 100:.0f} % confidence{each}, {' and '.join(claims)} hold a difference."
 
     def _aside(self) -> str:
-        unknown, lagging = self.counts[Kind.UNKNOWN], self.counts[Kind.LAGGING]
+        unknown = self.counts[Kind.UNKNOWN]
         capped = len(self.base.capped) + len(self.view.capped)
         failed = self.verdict is Verdict.FAIL
         said = (
             (failed and not self.complete, f"Not everything was compared: {'; '.join(self.reasons)}."),
             (failed and unknown, f"{unknown:,} more rows look wrong and were not confirmed."),
             (capped, f"Of {capped:,} large ranges only the first {MOST_ROWS:,} rows were compared."),
-            (lagging, f"{lagging:,} rows were lagging and have caught up."),
         )
-        return " ".join(sentence for holds, sentence in said if holds)
+        return " ".join([*(sentence for holds, sentence in said if holds), self.in_flight.strip()]).strip()
 
 
 def _percent(share: float) -> str:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import zip_longest
-from typing import Any
 
-from balancebook.reconcile.draws import Drawn, Draws, Suspect
+from balancebook.reconcile.confirm.columns import LookColumns
+from balancebook.reconcile.draws import Drawn, Draws, Met
 from balancebook.reconcile.grid import Grid, grid_for
+from balancebook.reconcile.model.identity import RawKey
 from balancebook.reconcile.sides import Side
-from balancebook.reconcile.values import Cells
-from balancebook.sketch.layout import RowLayout
 from balancebook.store.pace import Pace
 from balancebook.store.reader import Reader
 from balancebook.store.tokens import TokenRange
@@ -56,12 +55,11 @@ class Sampler:
         self,
         reader: Reader,
         sides: tuple[Side, Side],
-        layout: RowLayout,
-        types: Sequence[Any],
+        columns: LookColumns,
         seed: int,
         pace: Pace | None = None,
     ) -> None:
-        self._draws = Draws(reader, sides, layout, types, pace)
+        self._draws = Draws(reader, sides, columns, pace)
         self.sides = tuple(
             # Not for secrets: the same ranges must come again from the same seed.
             SideDraws(name, grid_for(reader, side.table), random.Random(f"{seed} {name}"))  # noqa: S311
@@ -92,16 +90,16 @@ class Sampler:
         """Whether the server is taken for gone."""
         return self._draws.gone
 
-    def suspects(self) -> dict[Cells, Suspect]:
+    def met(self) -> dict[RawKey, Met]:
         """All rows that look wrong, each once: first one of each range, both sides by turns, then a second of each."""
         base, view = (list(side.known.values()) for side in self.sides)
         ranges = [each for pair in zip_longest(base, view) for each in pair if each]
-        suspects: dict[Cells, Suspect] = {}
-        for row in zip_longest(*(each.suspects.items() for each in ranges)):
+        met: dict[RawKey, Met] = {}
+        for row in zip_longest(*(each.met.items() for each in ranges)):
             for item in row:
                 if item:
-                    suspects.setdefault(*item)
-        return suspects
+                    met.setdefault(*item)
+        return met
 
     def _wanted(self, number: int, count: int | None) -> int:
         side = self.sides[number]

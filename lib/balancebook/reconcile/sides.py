@@ -32,15 +32,6 @@ class Side:
     address: tuple[str, ...]
     selected: ViewFilter = field(default_factory=ViewFilter)
 
-    def read_one(self, reader: Reader, key: Cells, consistency: str) -> Cells | None:
-        """The other cells of the view's row of that key, or None if this side has it not. Raises StoreError."""
-        by_name = dict(zip(self.key, key, strict=True))
-        cql, params = self.select_where({name: by_name[name] for name in self.address})
-        rows = reader.rows(cql, params, consistency=consistency)
-        # A base row may be there under another key of the view.
-        cells = next((cells for row in rows for found, cells in self.shaped(row) if found == key), None)
-        return cells if cells is not None and self.selected.admits(reader, by_name) else None
-
     def has_rows(self, reader: Reader) -> bool:
         """Whether this side has any row at all. Raises StoreError."""
         if not self.selected.where:
@@ -55,17 +46,18 @@ class Side:
             )
         return False
 
-    def select_where(self, values: Mapping[str, Any]) -> tuple[str, list[Any]]:
-        """The SELECT of the rows with these values in columns of the primary key (whose partition key is among them),
-        and its parameters. Rows of other partitions may come too: look at their keys.
+    def select_where(self, values: Mapping[str, bytes]) -> tuple[str, list[bytes]]:
+        """The SELECT of the rows with these cells in columns of the primary key (whose partition key is among them),
+        and its parameters, as bytes. Rows of other partitions may come too: look at their keys.
 
         `WHERE key = ''` is refused, so an empty partition key is asked for by its token, which is the lowest.
         """
         selected = ", ".join(quote(name) for name in (*self.key, *self.values))
         partition = self.table.partition_key
-        if len(partition) == 1 and values[partition[0].name] in ("", b""):
+        if len(partition) == 1 and values[partition[0].name] == b"":
             where, params = range_clause(self.table, (LOWEST, LOWEST + 1))
-            return f"SELECT {selected} FROM {self.table.cql_name}{where}", list(params)
+            bounds = [bound.to_bytes(8, "big", signed=True) for bound in params]
+            return f"SELECT {selected} FROM {self.table.cql_name}{where}", bounds
         where = " AND ".join(f"{quote(name)} = ?" for name in values)
         return f"SELECT {selected} FROM {self.table.cql_name} WHERE {where}", list(values.values())
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from cassandra.cluster import ResponseFuture, ResultSet
 from cassandra.query import BoundStatement
 
 from balancebook.reconcile.sides import Side
-from balancebook.reconcile.values import Cells
 from balancebook.store.errors import StoreError
 from balancebook.store.pace import Pace, waiting
 from balancebook.store.ranges import MAY_PASS, NARROW
+from balancebook.store.raw import RawCells, page_of
 from balancebook.store.reader import Reader, doing
 
 IN_FLIGHT = 32
@@ -23,10 +22,10 @@ _PAGE_ROWS = 5000
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """The rows of one side with these values in columns of its primary key, its partition key among them."""
+    """The rows of one side with these cells in columns of its primary key, its partition key among them."""
 
     side: Side
-    values: Mapping[str, Any]
+    values: Mapping[str, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +48,8 @@ class SliceReader:
     pace: Pace | None = None
     failures_in_a_row: int = 0
 
-    def in_turn(self, slices: Iterable[Slice]) -> Iterator[Iterator[tuple[Cells, Cells]]]:
-        """For each slice, in order, its rows as (view's key, other cells); rows of other partitions may come too.
+    def in_turn(self, slices: Iterable[Slice]) -> Iterator[Iterator[RawCells]]:
+        """For each slice, in order, its rows: the view's key, then its other columns. Some may be of other partitions.
 
         Iterating over the rows raises StoreError if they cannot all be read. A page that has no answer is asked for
         once more, smaller. When as many slices in a row as are in flight have had no answer, the server is taken for
@@ -71,26 +70,26 @@ class SliceReader:
                 "unreachable", f"{doing(cql)}: not tried, since {IN_FLIGHT} reads in a row had no answer."
             )
         try:
-            bound = self.reader.bind(cql, params, self.consistency)
+            bound = self.reader.bind(cql, params, self.consistency, serialized=True)
             bound.fetch_size = _PAGE_ROWS
             waiting(self.pace)(0)
-            return _Begun(wanted, doing(cql), bound, self.reader.send(bound))
+            return _Begun(wanted, doing(cql), bound, self.reader.send(bound, raw=True))
         except StoreError as error:
             self.failures_in_a_row += 1
             return error
 
-    def _rows(self, begun: _Begun | StoreError) -> Iterator[tuple[Cells, Cells]]:
+    def _rows(self, begun: _Begun | StoreError) -> Iterator[RawCells]:
         if isinstance(begun, StoreError):
             raise begun
         future, state = begun.future, None
         while True:
             result = self._page(begun, future, state)
             state = result.paging_state
-            waiting(self.pace)(len(result.current_rows))
+            page = page_of(result, begun.what)
+            waiting(self.pace)(page.rows)
             if state:
-                future = self.reader.send(begun.bound, state)
-            for row in result.current_rows:
-                yield from begun.wanted.side.shaped(row)
+                future = self.reader.send(begun.bound, state, raw=True)
+            yield from page.cells()
             if not state:
                 return
 
@@ -102,7 +101,7 @@ class SliceReader:
                 if self.failures_in_a_row or error.kind not in MAY_PASS:
                     raise
                 begun.bound.fetch_size = _PAGE_ROWS // NARROW
-                result = self.reader.wait(self.reader.send(begun.bound, state), begun.what)
+                result = self.reader.wait(self.reader.send(begun.bound, state, raw=True), begun.what)
         except StoreError as error:
             # Too few replicas of one partition says nothing of the others.
             self.failures_in_a_row += error.kind != "unavailable"

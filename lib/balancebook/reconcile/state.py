@@ -8,7 +8,6 @@ import json
 import os
 import time
 import zipfile
-from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,48 +15,42 @@ from typing import Any
 import numpy as np
 
 from balancebook.errors import UsageError
-from balancebook.reconcile.fold import Bucket, Counts, no_counts
-from balancebook.reconcile.found import RawDifference, Tally
-from balancebook.reconcile.kinds import Kind
+from balancebook.reconcile.fold import Counts, no_counts
 from balancebook.sketch.layout import Words
+from balancebook.sketch.sketch import FoundRows
 from balancebook.store.ranges import RangeTask
-from balancebook.store.raw import RawCells
 
 _EVERY_S = 2.0
 
 
 @dataclass
 class Pass:
-    """One reading of both sides for a bucket: the ranges that are done, and their rows."""
+    """One reading of both sides: the ranges that are done, their rows, and those that are set aside."""
 
-    bucket: Bucket
     total: int
     done: list[RangeTask] = field(default_factory=list)
     counts: tuple[Counts, Counts] = field(default_factory=no_counts)
     rows: int = 0
     cells: Words | None = None
+    aside: tuple[list[FoundRows], list[FoundRows]] = field(default_factory=lambda: ([], []))
 
 
 @dataclass
 class State:
     """Where a comparison stands.
 
-    waiting: the buckets still to be read, the next one last. counts: of the first pass. by_token: rows are named by
-    their tokens. cutoff: (latest, horizon], as at the very start. spooled: how many bytes of the spool count. resumed:
-    whether it was begun by an earlier process.
+    cells: of the sketch. by_token: rows are named by their tokens. cutoff: (latest, horizon], as at the very start.
+    begun: when, in seconds since 1970. resumed: whether it was begun by an earlier process.
     """
 
     seed: int
     ranges: int
-    waiting: list[Bucket]
+    cells: int
+    begun: float
     cutoff: tuple[int, int] | None = None
     under_way: Pass | None = None
     passes: int = 0
     by_token: bool = False
-    counts: tuple[Counts, Counts] = field(default_factory=no_counts)
-    kinds: Counter[Kind] = field(default_factory=Counter)
-    worst: list[RawDifference] = field(default_factory=list)
-    spooled: int = 0
     resumed: bool = False
 
 
@@ -80,9 +73,7 @@ class Keeper:
         try:
             with zipfile.ZipFile(self._path) as kept:
                 document = json.loads(kept.read("state.json"))
-                cells = (
-                    np.load(io.BytesIO(kept.read("cells.npy"))) if document["state"]["under_way"] else None
-                )
+                under_way = _pass_of(kept, document["state"]["under_way"])
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise UsageError(
                 f"What {self._path} kept of the run cannot be read: {error}.",
@@ -95,7 +86,7 @@ class Keeper:
                 "Run it again without --resume, or with the parameters that it had.",
                 parameter="resume",
             )
-        return _from_json(document["state"], cells)
+        return _from_json(document["state"], under_way)
 
     def keep(self, state: State, *, at_once: bool = False) -> None:
         """Write it, if the last time was a while ago."""
@@ -107,45 +98,60 @@ class Keeper:
                 document = {"digest": self._digest, "state": _to_json(state)}
                 kept.writestr("state.json", json.dumps(document))
                 if state.under_way and state.under_way.cells is not None:
-                    cells = io.BytesIO()
-                    np.save(cells, state.under_way.cells)
-                    kept.writestr("cells.npy", cells.getbuffer())
+                    _write_arrays(kept, state.under_way)
             file.flush()
             os.fsync(file.fileno())
         aside.replace(self._path)
         self._last = time.monotonic()
 
 
-def to_json(difference: RawDifference) -> list[Any]:
-    """A difference as JSON: its bytes in hexadecimal."""
-    cells = (difference.key, difference.base, difference.view)
-    return [difference.kind.value, *map(_hex, cells), difference.reason]
+def _write_arrays(kept: zipfile.ZipFile, under_way: Pass) -> None:
+    arrays: dict[str, Any] = {"cells": under_way.cells}
+    for side, rows in enumerate(map(FoundRows.joined, under_way.aside)):
+        arrays |= {
+            f"body{side}": np.frombuffer(rows.body, np.uint8),
+            f"ends{side}": rows.ends,
+            f"lanes{side}": rows.lanes,
+        }
+    for name, array in arrays.items():
+        file = io.BytesIO()
+        np.save(file, array)
+        kept.writestr(f"{name}.npy", file.getbuffer())
 
 
-def from_json(value: list[Any]) -> RawDifference:
-    """The difference that `to_json` wrote."""
-    kind, key, base, view, reason = value
-    return RawDifference(Kind(kind), _bytes(key) or (), _bytes(base), _bytes(view), reason)
+def _pass_of(kept: zipfile.ZipFile, value: Any) -> Pass | None:
+    if value is None:
+        return None
 
+    def array(name: str) -> Any:
+        return np.load(io.BytesIO(kept.read(f"{name}.npy")))
 
-def _hex(cells: RawCells | None) -> list[str | None] | None:
-    return None if cells is None else [None if cell is None else cell.hex() for cell in cells]
-
-
-def _bytes(cells: list[str | None] | None) -> RawCells | None:
-    return None if cells is None else tuple(None if cell is None else bytes.fromhex(cell) for cell in cells)
+    base, view = (
+        [FoundRows(array(f"body{side}").tobytes(), array(f"ends{side}"), array(f"lanes{side}"))]
+        for side in (0, 1)
+    )
+    return Pass(
+        value["total"],
+        [RangeTask(table, (lo, hi)) for table, lo, hi in value["done"]],
+        (Counts(**value["counts"][0]), Counts(**value["counts"][1])),
+        value["rows"],
+        array("cells"),
+        (base, view),
+    )
 
 
 def _to_json(state: State) -> dict[str, Any]:
     under_way = state.under_way
+    if under_way is not None and under_way.cells is None:
+        under_way = None
     return {
         "seed": state.seed,
         "ranges": state.ranges,
-        "waiting": [asdict(bucket) for bucket in state.waiting],
+        "cells": state.cells,
+        "begun": state.begun,
         "cutoff": state.cutoff,
         "under_way": under_way
         and {
-            "bucket": asdict(under_way.bucket),
             "total": under_way.total,
             "done": [[task.table, *task.tokens] for task in under_way.done],
             "counts": [asdict(counts) for counts in under_way.counts],
@@ -153,39 +159,18 @@ def _to_json(state: State) -> dict[str, Any]:
         },
         "passes": state.passes,
         "by_token": state.by_token,
-        "counts": [asdict(counts) for counts in state.counts],
-        "kinds": state.kinds,
-        "worst": [to_json(difference) for difference in state.worst],
-        "spooled": state.spooled,
     }
 
 
-def _from_json(value: dict[str, Any], cells: Words | None) -> State:
-    kept = value["under_way"]
-    under_way = kept and Pass(
-        Bucket(**kept["bucket"]),
-        kept["total"],
-        [RangeTask(table, (lo, hi)) for table, lo, hi in kept["done"]],
-        (Counts(**kept["counts"][0]), Counts(**kept["counts"][1])),
-        kept["rows"],
-        cells,
-    )
+def _from_json(value: dict[str, Any], under_way: Pass | None) -> State:
     return State(
         seed=value["seed"],
         ranges=value["ranges"],
-        waiting=[Bucket(**bucket) for bucket in value["waiting"]],
+        cells=value["cells"],
+        begun=value["begun"],
         cutoff=None if value["cutoff"] is None else (value["cutoff"][0], value["cutoff"][1]),
         under_way=under_way,
         passes=value["passes"],
         by_token=value["by_token"],
-        counts=(Counts(**value["counts"][0]), Counts(**value["counts"][1])),
-        kinds=Counter({Kind(kind): number for kind, number in value["kinds"].items()}),
-        worst=[from_json(difference) for difference in value["worst"]],
-        spooled=value["spooled"],
         resumed=True,
     )
-
-
-def tally_of(state: State, types: Any, keys: int, most: int) -> Tally:
-    """The counts and samples of the buckets that are done."""
-    return Tally(types, keys, most, state.kinds, state.worst)

@@ -1,4 +1,4 @@
-"""Finding wanted rows in raw pages again, by their own hash or their key's."""
+"""Finding wanted rows in raw pages again, by the hash of their key."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import numpy as np
 from balancebook.sketch.compiler import kernel, part
 from balancebook.sketch.layout import LEFT_OVER, OK, Page, Places, Words
 from balancebook.sketch.rows import hash_bytes, next_row
-
-_WORD = 8
 
 
 @part
@@ -44,7 +42,6 @@ def find(  # noqa: PLR0913, PLR0917 (C has no other way)
     keys: int,
     seeds: Words,
     wanted: Words,
-    by_key: int,
     starts: Places,
     ends: Places,
     taken: Page,
@@ -54,9 +51,9 @@ def find(  # noqa: PLR0913, PLR0917 (C has no other way)
 ) -> int:
     """Take the rows that are wanted. Returns a code; counted: how many were taken, and how many are no view row.
 
-    By key: those whose key has its lane in the open table `wanted`; else those whose own lane a is there. starts, ends:
-    space to work in, by column. taken: the rows' bytes, one after the other, and bounds: where each ends in them; lanes
-    (n, 2) of their key and of themselves.
+    Wanted are those whose key has its lane in the open table `wanted`. starts, ends: space to work in, by column.
+    taken: the rows' bytes, one after the other, and bounds: where each ends in them; lanes (n, 2) of their key and of
+    themselves.
     """
     count = size = dropped = 0
     for _ in range(rows):
@@ -67,13 +64,9 @@ def find(  # noqa: PLR0913, PLR0917 (C has no other way)
             dropped += 1
         else:
             key_end = ends[keys - 1]
-            lane = (
-                hash_bytes(body, at, key_end, seeds[2], seeds[3])[0]
-                if by_key
-                else hash_bytes(body, at, end, seeds[0], seeds[1])[0]
-            )
+            lane = hash_bytes(body, at, key_end, seeds[2], seeds[3])[0]
             if _holds(wanted, lane):
-                lanes[count, 0] = hash_bytes(body, at, key_end, seeds[2], seeds[3])[0]
+                lanes[count, 0] = lane
                 lanes[count, 1] = hash_bytes(body, at, end, seeds[0], seeds[1])[0]
                 for place in range(at, end):
                     taken[size + place - at] = body[place]
@@ -87,27 +80,5 @@ def find(  # noqa: PLR0913, PLR0917 (C has no other way)
 
 @kernel
 def key_lane(body: Page, seeds: Words) -> np.int64:
-    """Lane a of a key, as `find` by key compares it; in two's complement."""
+    """Lane a of a key, as `find` compares it; in two's complement."""
     return np.int64(hash_bytes(body, 0, body.shape[0], seeds[2], seeds[3])[0])
-
-
-@kernel
-def key_lanes(names: Words, widths: Places, keys: int, seeds: Words, body: Page, lanes: Words) -> int:
-    """Lane a of the key of each item that is named by its key's words (see RowLayout.key_cells), into `lanes`.
-
-    body: zeros, space for the key's cells with their lengths.
-    """
-    for item in range(names.shape[0]):
-        at = word = 0
-        for column in range(keys):
-            # No key has 64 KiB: the upper half of the length is zero.
-            body[at + 2], body[at + 3] = (widths[column] >> 8) & 255, widths[column] & 255
-            at += 4
-            for start in range(0, widths[column], _WORD):
-                value = names[item, word]
-                for byte in range(min(_WORD, widths[column] - start)):
-                    body[at + byte] = (value >> np.uint64(8 * byte)) & np.uint64(255)
-                at += min(_WORD, widths[column] - start)
-                word += 1
-        lanes[item] = hash_bytes(body, 0, body.shape[0], seeds[2], seeds[3])[0]
-    return OK

@@ -137,20 +137,21 @@ def fold(  # noqa: PLR0912, PLR0913, PLR0917 (in one piece: what is split off by
     cells: Words,
     size: int,
     words: int,
-    bucket: int,
-    buckets: int,
     starts: Places,
     ends: Places,
     lanes: Words,
     names: Words,
     serialized: Page,
+    aside: Places,
+    aside_lanes: Words,
     left_out: Places,
 ) -> int:
     """Add the page's rows to the cells. Returns a code; left_out: how many are no view row, and how many too new.
 
     From `widths` on as in Walk, from `size` on as in Shape. Space to work in: starts, ends: by column; lanes, names:
-    BLOCK rows; serialized: if rows are named by tokens, for a partition key. With several buckets only rows whose key
-    belongs to the bucket are added; all are counted. If the code is not OK, some rows of the page have been added.
+    BLOCK rows; serialized: if rows are named by tokens, for a partition key. Rows that are too new are not added: where
+    each begins and ends goes to `aside` (rows, 2), the lanes of its key and of itself to `aside_lanes` (rows, 2). If
+    the code is not OK, some rows of the page have been added.
     """
     columns, by_key = widths.shape[0], word_ends.shape[0] > 0
     # Rows wait here a moment, while the cells that they go to come from memory.
@@ -182,15 +183,12 @@ def fold(  # noqa: PLR0912, PLR0913, PLR0917 (in one piece: what is split off by
         if cutoff >= 0 and ends[cutoff] - starts[cutoff] == widths[cutoff]:
             moment = number_before(body, ends[cutoff], widths[cutoff])
             if latest < moment <= horizon:
+                aside[newer, 0], aside[newer, 1] = at, end
+                aside_lanes[newer, 0] = hash_bytes(body, at, key_end, key_seed, key_seed2)[0]
+                aside_lanes[newer, 1] = hash_bytes(body, at, end, row_seed, row_seed2)[0]
                 newer += 1
                 at = end
                 continue
-        if (
-            buckets > 1
-            and _place(hash_bytes(body, at, key_end, key_seed, key_seed2)[0], 0, buckets) != bucket
-        ):
-            at = end
-            continue
         a, b = hash_bytes(body, at, end, row_seed, row_seed2)
         lanes[waiting, 0], lanes[waiting, 1], lanes[waiting, 2] = a, b, _check(a, b)
         prefetch(cells, _place(a, 0, size))
@@ -202,6 +200,7 @@ def fold(  # noqa: PLR0912, PLR0913, PLR0917 (in one piece: what is split off by
         else:
             names[waiting, 0] = partition_token(body, base_key, starts, ends, serialized)
             names[waiting, 1] = partition_token(body, view_key, starts, ends, serialized)
+            names[waiting, 2] = hash_bytes(body, at, key_end, key_seed, key_seed2)[0]
         waiting += 1
         if waiting == BLOCK:
             _add_all(cells, size, lanes, names, BLOCK)

@@ -39,6 +39,8 @@ _WIDTHS = {
     "timeuuid": 16,
 }
 _WORD = 8
+# Both partition tokens, and lane a of the key.
+_TOKEN_WORDS = 3
 
 
 def fixed_width(cql_type: str) -> int | None:
@@ -47,7 +49,7 @@ def fixed_width(cql_type: str) -> int | None:
 
 
 class Shape(NamedTuple):
-    """A sketch's measures: cells of each third of its main part, words that name a row, which bucket of how many.
+    """A sketch's measures: cells of each third of its main part, words that name a row.
 
     Behind the main part stand LEVELS small ones of 3 * LEVEL_CELLS, each with one in 16 of the rows of the one before;
     from them the number of differences is estimated.
@@ -55,8 +57,6 @@ class Shape(NamedTuple):
 
     third: int
     words: int
-    bucket: int
-    buckets: int
 
 
 class Walk(NamedTuple):
@@ -65,8 +65,8 @@ class Walk(NamedTuple):
     widths: of each column, -1 if they vary. lengths, places: if all are fixed, the length field of each cell (as the
     machine loads its 4 bytes) and where it stands in the row; `stride` is then the row's size, else 0.
     words: for each key word, where the 8 bytes end in the row, and by how many bits to shift them; none: the two tokens
-    are kept instead. base_key, view_key: the columns of either partition key. cutoff: the column, or -1; rows with
-    latest < value <= horizon are left out.
+    and the key's lane are kept instead. base_key, view_key: the columns of either partition key. cutoff: the column, or
+    -1; rows with latest < value <= horizon are set aside.
     """
 
     widths: Places
@@ -90,7 +90,8 @@ class RowLayout:
     widths: bytes of each column, None if they vary. keys: how many of the columns are the view's key; a row with a null
     among them is no row of the view. base_partition, view_partition: the places of the partition keys' columns, in
     their order. cutoff: the place of a column of fixed width up to 8, signed, and the bounds (latest, horizon]
-    between which rows are left out. by_token: keep both partition tokens of a row, even if its key would fit.
+    between which rows are set aside. by_token: keep both partition tokens of a row and its key's lane, even if its key
+    would fit.
     """
 
     widths: tuple[int | None, ...]
@@ -119,7 +120,7 @@ class RowLayout:
     @property
     def words(self) -> int:
         """How many words of a cell name the row."""
-        return len(self._key_words()) if self.keeps_key else 2
+        return len(self._key_words()) if self.keeps_key else _TOKEN_WORDS
 
     def by_tokens(self) -> RowLayout:
         """The same, naming rows by their tokens: for a key with an empty value where a fixed width is declared."""

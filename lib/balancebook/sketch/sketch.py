@@ -28,13 +28,12 @@ from balancebook.sketch.machine_code import Kernel
 from balancebook.store.errors import StoreError
 
 _WALK = "i8[:] i8 i8 i8[:] u8[:] i8[:] u8[:] i8[:] i8[:] i8 i8 i8"
-_SHAPE, _ROOM = "i8 i8 i8 i8", "i8[:] i8[:] u8[:,:] u8[:,:] u1[:]"
-_FOLD = Kernel("kernels.fold", f"u1[:] i8 i8 {_WALK} u8[:] u8[:,:] {_SHAPE} {_ROOM} i8[:]")
+_SHAPE, _ROOM = "i8 i8", "i8[:] i8[:] u8[:,:] u8[:,:] u1[:]"
+_FOLD = Kernel("kernels.fold", f"u1[:] i8 i8 {_WALK} u8[:] u8[:,:] {_SHAPE} {_ROOM} i8[:,:] u8[:,:] i8[:]")
 _PEEL = Kernel("kernels.peel", "u8[:,:] i8 i8 u8[:,:] i8[:]")
 _FILL_TABLE = Kernel("finding.fill_table", "u8[:] u8[:]")
-_FIND = Kernel("finding.find", "u1[:] i8 i8 i8[:] i8 u8[:] u8[:] i8 i8[:] i8[:] u1[:] i8[:] u8[:,:] i8[:]")
+_FIND = Kernel("finding.find", "u1[:] i8 i8 i8[:] i8 u8[:] u8[:] i8[:] i8[:] u1[:] i8[:] u8[:,:] i8[:]")
 _KEY_LANE = Kernel("finding.key_lane", "u1[:] u8[:]")
-_KEY_LANES = Kernel("finding.key_lanes", "u8[:,:] i8[:] i8 u8[:] u1[:] u8[:]")
 CELL_BYTES = 8
 _LINE = 64
 _MEANINGS = {
@@ -58,11 +57,12 @@ class KeyWidthError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """How many rows of a page were folded, were no row of the view (a null in its key), were newer than the cut-off."""
+    """How many rows of a page were folded, and were no row of the view (a null in its key); and those newer than the
+    cut-off, which were not folded."""
 
     rows: int
     dropped: int
-    newer: int
+    aside: FoundRows | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Items:
     """What was peeled: rows that one side alone has, as it has them.
 
     signs: int64 (n,), 1 for the minuend's, -1 for the subtrahend's. names: uint64 (n, words), key words or (base token,
-    view token). lanes: uint64 (n, 2). complete: whether these are all; if not, they are some of them.
+    view token, lane a of the key). lanes: uint64 (n, 2). complete: whether these are all of them.
     """
 
     signs: npt.NDArray[np.int64]
@@ -95,11 +95,9 @@ class Sketch:
     however they are split among pages and sketches, the sums are the same. Not safe to fold into from two threads.
     """
 
-    def __init__(
-        self, layout: RowLayout, *, cells: int, seed: int, bucket: int = 0, buckets: int = 1
-    ) -> None:
+    def __init__(self, layout: RowLayout, *, cells: int, seed: int) -> None:
         self.layout, self.seed = layout, seed
-        self._shape = Shape(max(1, -(-cells // 3)), layout.words, bucket, buckets)
+        self._shape = Shape(max(1, -(-cells // 3)), layout.words)
         self.seeds = seeds_of(seed)
         self._walk = layout.walk()
         parts = 3 * self._shape.third + 3 * LEVELS * LEVEL_CELLS
@@ -124,11 +122,13 @@ class Sketch:
         if len(self._serialized) < needed:
             self._serialized = np.empty(needed, np.uint8)
         room = self._starts, self._ends, self._lanes, self._names, self._serialized
-        raise_for(
-            _FOLD(body, start, rows, *self._walk, self.seeds, self.cells, *self._shape, *room, self._left_out)
-        )
+        newest = rows if self.layout.cutoff else 0
+        aside = np.empty((newest, 2), np.int64), np.empty((newest, 2), np.uint64)
+        into = self.cells, *self._shape, *room, *aside, self._left_out
+        raise_for(_FOLD(body, start, rows, *self._walk, self.seeds, *into))
         dropped, newer = self._left_out.tolist()
-        return Folded(rows - dropped - newer, dropped, newer)
+        taken = _taken(body, aside[0][:newer], aside[1][:newer]) if newer else None
+        return Folded(rows - dropped - newer, dropped, taken)
 
     def merge(self, other: Sketch) -> Self:
         """Add what the other holds."""
@@ -154,8 +154,7 @@ class Sketch:
 
     def like(self) -> Sketch:
         """An empty one that can be merged into this."""
-        third, _, bucket, buckets = self._shape
-        return Sketch(self.layout, cells=3 * third, seed=self.seed, bucket=bucket, buckets=buckets)
+        return Sketch(self.layout, cells=3 * self._shape.third, seed=self.seed)
 
     def peel(self) -> Items:
         """The rows left in it. Uses up the main part of the cells; `estimate` stays possible."""
@@ -182,9 +181,7 @@ class Sketch:
     def _same_kind(self, other: Sketch) -> None:
         mine, theirs = ((it.seed, it._shape, it.layout.keeps_key) for it in (self, other))
         if mine != theirs:
-            raise ValueError(
-                "Only sketches of equal cells, seed, buckets and names can be added or subtracted."
-            )
+            raise ValueError("Only sketches of equal cells, seed and names can be added or subtracted.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,11 +218,17 @@ class FoundRows:
         )
 
 
-class Wanted:
-    """Rows to look for in pages: by the first lane of the row itself, or of its key's bytes."""
+def _taken(body: Page, bounds: npt.NDArray[np.int64], lanes: Words) -> FoundRows:
+    """The rows of a page that begin and end there."""
+    parts = [body[begin:end].tobytes() for begin, end in bounds.tolist()]
+    return FoundRows(b"".join(parts), np.cumsum(bounds[:, 1] - bounds[:, 0]), lanes.copy())
 
-    def __init__(self, layout: RowLayout, seed: int, lanes: Iterable[int], *, by_key: bool) -> None:
-        self._walk, self._seeds, self._by_key = layout.walk(), seeds_of(seed), by_key
+
+class Wanted:
+    """Rows to look for in pages, by the first lane of their key's bytes."""
+
+    def __init__(self, layout: RowLayout, seed: int, lanes: Iterable[int]) -> None:
+        self._walk, self._seeds = layout.walk(), seeds_of(seed)
         wanted = lanes if isinstance(lanes, np.ndarray) else np.fromiter(lanes, np.uint64)
         self._table = np.zeros(1 << (2 * len(wanted) + 2).bit_length(), np.uint64)
         _FILL_TABLE(np.ascontiguousarray(wanted), self._table)
@@ -235,23 +238,13 @@ class Wanted:
         widths, keys = self._walk.widths, self._walk.keys
         room = np.empty_like(widths), np.empty_like(widths)
         taken, ends, lanes = np.empty_like(body), np.empty(rows, np.int64), np.empty((rows, 2), np.uint64)
-        wanted, counted = (self._table, self._by_key), np.zeros(2, np.int64)
-        raise_for(
-            _FIND(body, start, rows, widths, keys, self._seeds, *wanted, *room, taken, ends, lanes, counted)
-        )
+        counted = np.zeros(2, np.int64)
+        into = *room, taken, ends, lanes, counted
+        raise_for(_FIND(body, start, rows, widths, keys, self._seeds, self._table, *into))
         count, dropped = counted.tolist()
         size = int(ends[count - 1]) if count else 0
         found = FoundRows(taken[:size].tobytes(), ends[:count].copy(), lanes[:count].copy())
-        return found, Folded(rows - dropped, dropped, 0)
-
-
-def key_lanes(layout: RowLayout, names: Words, seed: int) -> Words:
-    """The lanes by which `Wanted` looks for the keys of items that are named by them (RowLayout.keeps_key)."""
-    walk = layout.walk()
-    size = 4 * walk.keys + int(walk.widths[: walk.keys].sum())
-    body, lanes = np.zeros(size, np.uint8), np.empty(len(names), np.uint64)
-    _KEY_LANES(np.ascontiguousarray(names), walk.widths, walk.keys, seeds_of(seed), body, lanes)
-    return lanes
+        return found, Folded(rows - dropped, dropped)
 
 
 def key_lane(cells: Sequence[bytes], seed: int) -> int:

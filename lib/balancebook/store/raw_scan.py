@@ -45,23 +45,26 @@ def raw_scan(  # noqa: PLR0913 (keywords with defaults, each of them used)
     wheres: Sequence[str] | None = None,
     first_only: bool = False,
     pace: Pace | None = None,
+    times: Sequence[str] = (),
+    consistency: str | None = None,
 ) -> RangeScan[Gathered]:
-    """A scan of the same columns of the tasks' ranges of several tables, at LOCAL_ONE (see RangeScan).
+    """A scan of the same columns of the tasks' ranges of several tables, at LOCAL_ONE by default (see RangeScan).
 
     `wheres`: for each table conditions in CQL that its rows must satisfy, or "" (see store.view_filter). `first_only`:
-    of each partition its first row alone. The columns of every page are held against those asked for. The report covers
-    all tables together, and one that was begun elsewhere goes on; `budget_rows` holds for each table. Every page waits
-    for the `pace`. Of the first pages `page_size` is the number of rows, later ones are fitted to about PAGE_BYTES (see
-    PageRows). Iterating raises StoreError for what no retry mends.
+    of each partition its first row alone. `times`: columns whose write times come after the others. The columns of
+    every page are compared with those asked for. The report covers all tables together, and one that was begun
+    elsewhere goes on; `budget_rows` holds for each table. Every page waits for the `pace`. Of the first pages
+    `page_size` is the number of rows, later ones are fitted to about PAGE_BYTES (see PageRows). Iterating raises
+    StoreError for what no retry mends.
     """
     require_murmur3(reader)
-    selected = ", ".join(quote(name) for name in columns)
+    selected = ", ".join([*map(quote, columns), *(f"WRITETIME({quote(name)})" for name in times)])
     end = " PER PARTITION LIMIT 1" if first_only else ""
     end += dialect_of(reader.server, reader.profile).scan_suffix
     expected = tuple(columns)
     fitted = PageRows()
 
-    def pages(task: RangeTask, page_size: int, grant: Grant) -> Iterator[RawPage]:
+    def pages_of(task: RangeTask, page_size: int, grant: Grant) -> Iterator[RawPage]:
         table = tables[task.table]
         clause, params = range_clause(table, task.tokens)
         where = filtered(clause, wheres[task.table] if wheres else "")
@@ -72,8 +75,17 @@ def raw_scan(  # noqa: PLR0913 (keywords with defaults, each of them used)
             return fitted.of(task.table, page_size)
 
         first = fitted.of(task.table, page_size)
-        for page in raw_pages(reader, cql, params, page_size=first, rows_of_next=of_next, wait=waiting(pace)):
-            if page.names != expected:
+        pages = raw_pages(
+            reader,
+            cql,
+            params,
+            page_size=first,
+            rows_of_next=of_next,
+            consistency=consistency,
+            wait=waiting(pace),
+        )
+        for page in pages:
+            if page.names[: len(expected)] != expected:
                 raise StoreError(
                     "protocol",
                     f"{table.cql_name} answered with columns {', '.join(page.names)}.",
@@ -84,7 +96,7 @@ def raw_scan(  # noqa: PLR0913 (keywords with defaults, each of them used)
             yield page
 
     def read(task: RangeTask, page_size: int, grant: Grant) -> Gathered:
-        return gather(task.table, pages(task, page_size, grant))
+        return gather(task.table, pages_of(task, page_size, grant))
 
     return RangeScan(
         tasks,

@@ -1,0 +1,389 @@
+"""Confirming what differs between two whole sides when it is too much to be named by a sketch and looked at by key.
+
+Both sides are read whole with their write times, the view before the base, and kept as records on disk; after a grace
+period what differs is read so again. Two such scans settle the rows that nobody wrote in between (confirm.scan_rule);
+all others are looked at by their keys. The records of two million rows a side take 200 MB; the files are removed.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+
+from balancebook.reconcile.confirm import CONFIRM_CONSISTENCY, SCAN_CONSISTENCY, scan_rule
+from balancebook.reconcile.confirm.columns import LookColumns
+from balancebook.reconcile.confirm.record_files import PARTS, RecordFiles, needed_bytes
+from balancebook.reconcile.confirm.rule import GONE, IN_STEP
+from balancebook.reconcile.confirm.scan_rule import OPEN, Scan, Units
+from balancebook.reconcile.confirm.settle import BEHIND, Settling
+from balancebook.reconcile.confirm.suspects import Suspects
+from balancebook.reconcile.found import Batch, Listed, RawDifference
+from balancebook.reconcile.kinds import Kind
+from balancebook.reconcile.sides import BASE, VIEW, Side
+from balancebook.sketch.layout import Words
+from balancebook.sketch.records import (
+    ADDRESS,
+    DERIVED,
+    KEY,
+    RecordLayout,
+    RecordReader,
+    cells_of,
+    flagged,
+    joined,
+    sizes,
+)
+from balancebook.store.pace import Pace
+from balancebook.store.ranges import Progress, RangeTask, ScanReport, tasks_by_turns
+from balancebook.store.raw import RawCells, RawPage, raw_pages
+from balancebook.store.raw_scan import raw_scan
+from balancebook.store.reader import Reader
+
+NOT_READ = "the confirming scan was not complete"
+_KINDS = {
+    scan_rule.LOST: Kind.LOST,
+    scan_rule.MISMATCH: Kind.MISMATCH,
+    scan_rule.ORPHAN: Kind.ORPHAN,
+    scan_rule.LAGGING: Kind.LAGGING,
+    scan_rule.GONE: Kind.LAGGING,
+}
+_REASONS = {scan_rule.LAGGING: IN_STEP, scan_rule.GONE: GONE}
+_PROBED_ROWS = 200
+
+
+class NoRoomError(Exception):
+    """The disk has less room than the comparison needs; its text says how much."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScanConfirming:
+    """Confirms by scans. `columns` are those of the looks by key, which `settling` does for what scans leave open.
+
+    ranges: in how many a side is read. folder: where the records go, by default the system's for temporary files.
+    """
+
+    reader: Reader
+    sides: tuple[Side, Side]
+    columns: LookColumns
+    settling: Settling
+    seed: int
+    ranges: int
+    folder: Path | None = None
+    pace: Pace | None = None
+    progress: Progress | None = None
+    told: Callable[[str], None] = lambda _: None
+
+    def batches(self, rows: int) -> Iterator[Batch]:
+        """What became of each row that differs, a batch after the other. `rows`: of both sides, about.
+
+        Raises NoRoomError before anything is read, StoreError for what no retry mends, OSError.
+        """
+        with tempfile.TemporaryDirectory(prefix="reconcile-", dir=self.folder) as folder:
+            self._require_room(Path(folder), rows)
+            yield from _Scans(self, Path(folder)).batches()
+
+    def _require_room(self, folder: Path, rows: int) -> None:
+        needed, free = needed_bytes(rows, self._row_bytes()), shutil.disk_usage(folder).free
+        self.told(f"comparing by records on disk: up to {needed / 2**20:,.0f} MiB in {folder.parent}")
+        if needed > free:
+            raise NoRoomError(
+                f"naming what differs takes up to {needed / 2**20:,.0f} MiB in {folder.parent}, which has "
+                f"{free / 2**20:,.0f} MiB free"
+            )
+
+    def _row_bytes(self) -> int:
+        """The mean size of some rows, as they are sent."""
+        total = count = 0
+        for side in (BASE, VIEW):
+            selected = ", ".join(self.columns.expressions(side))
+            cql = f"SELECT {selected} FROM {self.sides[side].table.cql_name} LIMIT {_PROBED_ROWS}"
+            for page in raw_pages(self.reader, cql):
+                total, count = total + len(page.body) - page.start, count + page.rows
+        return -(-total // count) if count else 0
+
+
+@dataclass
+class _Scans:
+    """The scans of one confirmation, and what they left in `folder`."""
+
+    how: ScanConfirming
+    folder: Path
+    suspects: Suspects = field(init=False)
+    unnamed: list[int] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.suspects = Suspects(self.how.columns.identity)
+
+    def batches(self) -> Iterator[Batch]:
+        replicated = self.how.settling.looker.replicated
+        first = "first"
+        if not self._scan(first, SCAN_CONSISTENCY):
+            yield self._unread(first)
+            return
+        wanted, complete = self._differing(first), True
+        if replicated:
+            # Before anything is read at a quorum, which may repair the replica.
+            complete = self._scan("again", SCAN_CONSISTENCY, wanted)
+            complete &= self._scan("quorum", CONFIRM_CONSISTENCY, wanted, keep=True)
+            yield from self._behind("again", "quorum")
+            first = "quorum"
+        self._wait()
+        complete &= self._scan("second", CONFIRM_CONSISTENCY, wanted, keep=True)
+        if not complete:
+            yield self._unread(first)
+            return
+        for part in range(PARTS):
+            yield self._settled(part, first)
+        yield from self._by_key()
+
+    def _wait(self) -> None:
+        self.how.settling.sleep(self.how.settling.grace_s)
+
+    def _scan(self, name: str, consistency: str, wanted: Words | None = None, *, keep: bool = False) -> bool:
+        """Read both sides, the view before the base, and keep the records of the wanted addresses (None: of all), with
+        `keep` their rows too. Whether all was read."""
+        for side in (VIEW, BASE):
+            report = self._read(
+                side, RecordFiles(self.folder, f"{name}.{side}"), consistency, wanted, keep=keep
+            )
+            if not report.complete:
+                self.reasons += report.reasons
+                return False
+        return True
+
+    def _read(
+        self, side: int, files: RecordFiles, consistency: str, wanted: Words | None, *, keep: bool
+    ) -> ScanReport:
+        how, layout = self.how, _layout(self.how.columns, side)
+
+        def gather(_table: int, pages: Iterator[RawPage]) -> tuple[Words, list[bytes]]:
+            reader, found, rows = RecordReader(layout, how.seed), list[Words](), list[bytes]()
+            for page in pages:
+                records, bounds = reader.read(page.body, page.start, page.rows)
+                if self._respelled:
+                    self._name_by_value(records, page, bounds.tolist())
+                chosen = (
+                    np.arange(len(records)) if wanted is None else np.flatnonzero(_among(records, wanted))
+                )
+                found.append(records[chosen])
+                if keep:
+                    rows += [page.body[begin:end].tobytes() for begin, end in bounds[chosen].tolist()]
+            return joined(found), rows
+
+        tasks = [RangeTask(0, task.tokens) for task in tasks_by_turns(how.ranges, 1)]
+        scan = raw_scan(
+            how.reader,
+            [how.sides[side].table],
+            how.columns.names,
+            gather,
+            tasks,
+            wheres=[how.sides[side].selected.where],
+            times=how.columns.times(side),
+            consistency=consistency,
+            progress=how.progress,
+            pace=how.pace,
+        )
+        for part in scan:
+            records, rows = part.gathered
+            files.add(records, rows if keep else None)
+        return scan.report
+
+    @property
+    def _respelled(self) -> bool:
+        return self.how.columns.identity.respelled or self.how.columns.base_identity.respelled
+
+    def _name_by_value(self, records: Words, page: RawPage, bounds: Sequence[tuple[int, int]]) -> None:
+        """Where one key can have different bytes, hash what they mean."""
+        columns = self.how.columns
+        for number, (begin, end) in enumerate(bounds):
+            key = cells_of(page.body[begin:end].tobytes())[: columns.keys]
+            records[number, ADDRESS] = _hash(columns.base_key(key))
+            if None not in key:
+                records[number, KEY] = _hash(columns.identity.of(key))
+
+    def _part(self, name: str, part: int) -> Scan:
+        base, view = (RecordFiles(self.folder, f"{name}.{side}").records(part) for side in (BASE, VIEW))
+        # A row of the view with a null in its key cannot be; one is left to nobody.
+        return Scan(base, view[flagged(view, DERIVED)])
+
+    def _differing(self, name: str) -> Words:
+        """The addresses of what differs in a scan, sorted."""
+        found = [scan_rule.differing(self._part(name, part)).addresses for part in range(PARTS)]
+        return np.unique(np.concatenate(found))
+
+    def _settled(self, part: int, name: str) -> Batch:
+        columns = self.how.columns
+        first, second = self._part(name, part), self._part("second", part)
+        units = scan_rule.differing(first)
+        codes = scan_rule.settled(
+            units, first, second, all_timed=columns.all_timed, moving=bool(columns.moving)
+        )
+        if columns.shares_rows:
+            codes[:] = OPEN
+        shown = self._shown("second", part)
+        for unit in np.flatnonzero(codes == OPEN).tolist():
+            self._leave_open(units, unit, shown)
+        return _ScanBatch(units, codes, np.flatnonzero(codes != OPEN), shown)
+
+    def _shown(self, name: str, part: int) -> _Shown:
+        columns = self.how.columns
+        return _Shown(self.folder, name, part, columns.keys, len(columns.names))
+
+    def _leave_open(self, units: Units, unit: int, shown: _Shown) -> None:
+        rows = shown.of(int(units.addresses[unit]), int(units.keys[unit]))
+        if rows == (None, None):
+            self.unnamed.append(int(units.addresses[unit]))
+        self._note(rows)
+
+    def _note(self, rows: tuple[RawCells | None, RawCells | None]) -> None:
+        for side, row in zip((BASE, VIEW), rows, strict=True):
+            if row is not None:
+                key = row[: self.how.columns.keys]
+                self.suspects.note(side, tuple(cell or b"" for cell in key))
+
+    def _by_key(self) -> Iterator[Batch]:
+        if self.unnamed:
+            yield self._looked_for_again()
+        if len(self.suspects):
+            self.how.told(f"{len(self.suspects):,} rows are written all the time: looking at them by key")
+        listed = Listed()
+        for outcome in self.how.settling.outcomes(self.suspects):
+            key = outcome.suspect.spelled(VIEW)
+            listed.append(RawDifference(outcome.kind, key, outcome.base, outcome.view, outcome.reason))
+        yield listed
+
+    def _looked_for_again(self) -> Batch:
+        """Rows that were on neither side in the second scan: deleted, or deleted and written again all the time."""
+        self._wait()
+        wanted = np.unique(np.array(self.unnamed, np.uint64))
+        complete = self._scan("third", CONFIRM_CONSISTENCY, wanted, keep=True)
+        found: set[int] = set()
+        for part in range(PARTS):
+            shown = self._shown("third", part)
+            for address, rows in shown.all():
+                found.add(address)
+                self._note(rows)
+        gone = sum(address not in found for address in self.unnamed)
+        kind, reason = (Kind.LAGGING, GONE) if complete else (Kind.UNKNOWN, NOT_READ)
+        return Listed([RawDifference(kind, (None,) * self.how.columns.keys, None, None, reason)] * gone)
+
+    def _behind(self, again: str, quorum: str) -> Iterator[Batch]:
+        """Rows that single replicas show as wrong, and a quorum has in step."""
+        for part in range(PARTS):
+            before, now = (scan_rule.differing(self._part(name, part)) for name in (again, quorum))
+            shown = self._shown(quorum, part)
+            left = set(now.keys.tolist())
+            listed = Listed()
+            for address, key in zip(before.addresses.tolist(), before.keys.tolist(), strict=True):
+                if key not in left:
+                    listed.append(shown.difference(address, key, Kind.REPLICA, BEHIND))
+            yield listed
+
+    def _unread(self, name: str) -> Batch:
+        """All that differed in the first scan, if there was one."""
+        columns, count = self.how.columns, 0
+        for part in range(PARTS):
+            count += len(scan_rule.differing(self._part(name, part)))
+        reason = ": ".join([NOT_READ, *self.reasons])
+        nameless = RawDifference(Kind.UNKNOWN, (None,) * columns.keys, None, None, reason)
+        return Listed([nameless] * max(count, 1))
+
+
+class _Shown:
+    """The rows that a scan kept of one part, by address and key."""
+
+    def __init__(self, folder: Path, name: str, part: int, keys: int, columns: int) -> None:
+        self._keys, self._columns = keys, columns
+        files = [RecordFiles(folder, f"{name}.{side}") for side in (BASE, VIEW)]
+        self._records = [each.records(part) for each in files]
+        self._bytes = [each.rows(part) for each in files]
+        self._ends = [np.cumsum(sizes(records)) for records in self._records]
+        self._places: list[dict[tuple[int, int], int]] | None = None
+
+    def of(self, address: int, key: int) -> tuple[RawCells | None, RawCells | None]:
+        """The rows of base and view under that key; the base's own wherever it stands, if nothing is under that key."""
+        base, view = (places.get((address, key)) for places in self._by_key())
+        return self._row(BASE, base), self._row(VIEW, view)
+
+    def all(self) -> Iterator[tuple[int, tuple[RawCells | None, RawCells | None]]]:
+        """Each address and the rows under each of its keys."""
+        base, view = self._by_key()
+        for address, key in base.keys() | view.keys():
+            if key:
+                yield address, self.of(address, key)
+
+    def difference(self, address: int, key: int, kind: Kind, reason: str) -> RawDifference:
+        """The rows of a key as a difference; nameless, if there are none."""
+        base, view = self.of(address, key)
+        row = view or base
+        named = row[: self._keys] if row else (None,) * self._keys
+        return RawDifference(kind, named, base and base[self._keys :], view and view[self._keys :], reason)
+
+    def _by_key(self) -> list[dict[tuple[int, int], int]]:
+        if self._places is None:
+            self._places = [
+                dict(zip(map(tuple, records[:, [ADDRESS, KEY]].tolist()), range(len(records)), strict=True))
+                for records in self._records
+            ]
+        return self._places
+
+    def _row(self, side: int, place: int | None) -> RawCells | None:
+        if place is None:
+            return None
+        begin = int(self._ends[side][place - 1]) if place else 0
+        return cells_of(self._bytes[side][begin : int(self._ends[side][place])])[: self._columns]
+
+
+@dataclass(frozen=True)
+class _ScanBatch:
+    """What two scans settled; each difference is put together when it is asked for."""
+
+    units: Units
+    codes: np.ndarray[tuple[int], np.dtype[np.int8]]
+    places: np.ndarray[tuple[int], np.dtype[np.int64]]
+    shown: _Shown
+
+    @property
+    def kinds(self) -> Sequence[Kind]:
+        """The kind of each."""
+        return [_KINDS[code] for code in self.codes[self.places].tolist()]
+
+    @property
+    def gone(self) -> int:
+        """How many are gone from both sides."""
+        return int(np.count_nonzero(self.codes == scan_rule.GONE))
+
+    def __getitem__(self, number: int) -> RawDifference:
+        unit = int(self.places[number])
+        code = int(self.codes[unit])
+        address, key = int(self.units.addresses[unit]), int(self.units.keys[unit])
+        return self.shown.difference(address, key, _KINDS[code], _REASONS.get(code, ""))
+
+
+def _layout(columns: LookColumns, side: int) -> RecordLayout:
+    keys, values, times = columns.keys, len(columns.values), len(columns.timed)
+    own = len(columns.times(side)) - times
+    at = keys + values
+    moving = side == BASE and bool(columns.moving)
+    proof = range(at + times, at + times + len(columns.moving)) if moving else range(at, at + times + own)
+    return RecordLayout(keys, values, times, own, columns.address, tuple(proof), moving)
+
+
+def _among(records: Words, wanted: Words) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Which records have one of the addresses, which are sorted."""
+    if not len(wanted):
+        return np.zeros(len(records), bool)
+    at = np.minimum(np.searchsorted(wanted, records[:, ADDRESS]), len(wanted) - 1)
+    return np.asarray(wanted[at] == records[:, ADDRESS])
+
+
+def _hash(key: Sequence[bytes]) -> int:
+    """Never 0, which is the lane of a key that is none."""
+    parts = (len(cell).to_bytes(4, "big") + cell for cell in key)
+    return int.from_bytes(blake2b(b"".join(parts), digest_size=8).digest(), "big") or 1

@@ -1,0 +1,245 @@
+"""The confirmation rule: what repeated looks at one row of the view prove.
+
+Writers do not wait, so two reads that agree prove little. The rule asks what the base had a grace period ago. With a
+lag of at most `grace`, the view's row at time t holds every mutation that the base had at t - grace; the last write of
+a cell wins, so the order of arrival does not matter. What no such view can show is a fault. What was in step once is
+none. Everything else is looked at again, and is unknown in the end.
+
+A look reads the view's row first, then the base's: whatever the view shows, the base had by the time it was read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from balancebook.reconcile.kinds import Kind
+from balancebook.store.raw import RawCells
+
+MOST_LOOKS = 12
+IN_STEP = "in step when read again"
+GONE = "gone from both sides when read again"
+KEEPS_CHANGING = f"not seen in step in {MOST_LOOKS} looks; it keeps changing"
+OTHER_TIMES = "equal in value, with other write times on the two sides"
+_EACH_LOOK = f"so at each of {MOST_LOOKS} looks"
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """The other cells of one row of the view, and the write time of each as the server sent it (None: it has none)."""
+
+    values: RawCells
+    times: RawCells
+
+    def known(self, column: int) -> bool:
+        """Whether the cell's version is known. A null cell has no write time; of some types CQL gives none."""
+        return bool(self.times[column]) and self.values[column] is not None
+
+    def same_version(self, other: Cells, column: int) -> bool:
+        """Whether both hold the same version of the cell, and it is known."""
+        same = self.values[column] == other.values[column] and self.times[column] == other.times[column]
+        return same and self.known(column)
+
+
+@dataclass(frozen=True, slots=True)
+class BaseRow:
+    """The base's row with the primary key that the view's row has.
+
+    derived: what it derives under the view's key, None if it derives another row or none. key_times: write times of the
+    regular columns in the view's key, and key_values their values; both empty if the view's key has none. others: write
+    times of columns that the view does not select.
+    """
+
+    derived: Cells | None
+    key_values: RawCells = ()
+    key_times: RawCells = ()
+    others: RawCells = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One row of the view on both sides. The view was not read before `view_from`, the base not after `base_until`
+    (seconds of one clock). base: None if there is no base row of that primary key at all."""
+
+    view: Cells | None
+    base: BaseRow | None
+    view_from: float
+    base_until: float
+
+    @property
+    def derived(self) -> Cells | None:
+        """What the base derives."""
+        return self.base.derived if self.base else None
+
+    @property
+    def values(self) -> tuple[RawCells | None, RawCells | None]:
+        """The values of base and view, None where there is no row."""
+        base, view = self.derived, self.view
+        return base.values if base else None, view.values if view else None
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the looks prove."""
+
+    kind: Kind
+    reason: str = ""
+
+
+def difference(base: RawCells | None, view: RawCells | None) -> Kind | None:
+    """How the values of the two sides differ, None for a side that has no row; None if they do not."""
+    if base is None or view is None:
+        return Kind.ORPHAN if view is not None else Kind.LOST if base is not None else None
+    return None if base == view else Kind.MISMATCH
+
+
+def judge(looks: Sequence[Look], *, suspicion: Kind, grace_s: float) -> Judgement | None:
+    """The judgement over the looks so far, None if another one is needed; there is one after MOST_LOOKS at the latest.
+
+    suspicion: the difference for which the row is looked at.
+    """
+    last = looks[-1]
+    if any(_in_step(look) for look in looks):
+        return Judgement(Kind.LAGGING, IN_STEP)
+    if _gone(last):
+        # A row that is deleted and written again all the time is gone now and then.
+        if suspicion is Kind.ORPHAN or (len(looks) > 1 and _gone(looks[-2])):
+            return Judgement(Kind.LAGGING, GONE)
+    elif _differ(last):
+        for earlier in looks[:-1]:
+            if last.view_from - earlier.base_until >= grace_s and (kind := _proved(earlier, last)):
+                return Judgement(kind)
+    return _after_all(looks) if len(looks) >= MOST_LOOKS else None
+
+
+def _in_step(look: Look) -> bool:
+    return look.derived is not None and look.derived == look.view
+
+
+def _gone(look: Look) -> bool:
+    return look.derived is None and look.view is None
+
+
+def _differ(look: Look) -> bool:
+    derived, view = look.derived, look.view
+    return derived is None or view is None or derived.values != view.values
+
+
+def _proved(earlier: Look, last: Look) -> Kind | None:
+    """What two looks separated by the grace period prove, of which the last one shows a difference."""
+    if last.view is None:
+        return Kind.LOST if _stayed(earlier, last) else None
+    if last.derived is None:
+        return Kind.ORPHAN if _stood_elsewhere(earlier, last) or _left_over(earlier, last) else None
+    stale = _view_kept_what_the_base_had_not(earlier, last) or (
+        _stayed(earlier, last) and _view_misses_what_stayed(earlier, last)
+    )
+    return Kind.MISMATCH if stale else None
+
+
+def _stayed(earlier: Look, last: Look) -> bool:
+    """Whether the base derived this very row from one look to the other.
+
+    If the view's key holds a regular column of the base, that column must not have been written: one that changes and
+    changes back derives the row anew, with its old cells. Else it is enough that any cell of the row was not written:
+    so the row was not deleted.
+    """
+    before, after = earlier.base, last.base
+    if before is None or after is None or before.derived is None or after.derived is None:
+        return False
+    if before.key_times:
+        return _same_key_version(before, after)
+    return any(_unwritten(before.derived, after.derived)) or any(
+        time and time == now for time, now in zip(before.others, after.others, strict=True)
+    )
+
+
+def _same_key_version(before: BaseRow, after: BaseRow) -> bool:
+    known = all(before.key_times) and None not in before.key_values
+    return known and (before.key_times, before.key_values) == (after.key_times, after.key_values)
+
+
+def _unwritten(before: Cells, after: Cells) -> Iterator[bool]:
+    return (before.same_version(after, column) for column in range(len(before.values)))
+
+
+def _stood_elsewhere(earlier: Look, last: Look) -> bool:
+    """Whether the base row stood under another key of the view from one look to the other."""
+    before, after = earlier.base, last.base
+    if before is None or after is None or not before.key_times or before.derived is not None:
+        return False
+    return _same_key_version(before, after)
+
+
+def _left_over(earlier: Look, last: Look) -> bool:
+    """Whether the view kept a cell that the base, read after it, no longer had.
+
+    Only where there is no base row at all: one that is under no key of the view for the moment keeps its cells, and may
+    come back under this one with them.
+    """
+    if earlier.base is not None or last.base is not None or earlier.view is None or last.view is None:
+        return False
+    return any(_unwritten(earlier.view, last.view))
+
+
+def _view_kept_what_the_base_had_not(earlier: Look, last: Look) -> bool:
+    """Whether a cell of the view is still the same, though the base, read after it, had another value there.
+
+    What the view shows came from the base before. So the base's value was the newer one, and has had a grace period to
+    arrive; or the view's never came from the base.
+    """
+    derived, view, still = earlier.derived, earlier.view, last.view
+    if derived is None or view is None or still is None:
+        return False
+    return any(
+        view.same_version(still, column) and derived.values[column] != view.values[column]
+        for column in range(len(view.values))
+    )
+
+
+def _view_misses_what_stayed(earlier: Look, last: Look) -> bool:
+    """Whether the view's cell is another than the base's, which was not written meanwhile, or older than what the base
+    had at the first of the looks."""
+    before, after, view = earlier.derived, last.derived, last.view
+    if before is None or after is None or view is None:
+        return False
+    for column, value in enumerate(view.values):
+        if before.same_version(after, column) and value != after.values[column]:
+            return True
+        if value != before.values[column] and _older(view.times[column], before.times[column]):
+            return True
+    return False
+
+
+def _older(time: bytes | None, other: bytes | None) -> bool:
+    """Whether one write time, a signed 64-bit number, is below another; a list of times has no such order."""
+    if time is None or other is None or len(time) != 8 or len(other) != 8:
+        return False
+    return int.from_bytes(time, "big", signed=True) < int.from_bytes(other, "big", signed=True)
+
+
+def _after_all(looks: Sequence[Look]) -> Judgement:
+    """What is left to say of a row that was written between all looks, or has no write times."""
+    if all(look.view is None and look.derived is not None for look in looks):
+        return Judgement(Kind.LOST, _EACH_LOOK)
+    if all(look.view is not None and look.derived is None for look in looks):
+        return Judgement(Kind.ORPHAN, _EACH_LOOK)
+    if _untimed_mismatch(looks):
+        return Judgement(Kind.MISMATCH, _EACH_LOOK)
+    if not _gone(looks[-1]) and not _differ(looks[-1]):
+        return Judgement(Kind.UNKNOWN, OTHER_TIMES)
+    return Judgement(Kind.UNKNOWN, KEEPS_CHANGING)
+
+
+def _untimed_mismatch(looks: Sequence[Look]) -> bool:
+    """Whether a column that has no write time had one value in the base and another in the view at each look."""
+    seen = [(look.derived, look.view) for look in looks if look.derived and look.view]
+    if len(seen) < len(looks):
+        return False
+    base, view = seen[0]
+    for column in range(len(view.values)):
+        pairs = {(b.values[column], v.values[column]) for b, v in seen}
+        untimed = not any(b.times[column] or v.times[column] for b, v in seen)
+        if untimed and len(pairs) == 1 and base.values[column] != view.values[column]:
+            return True
+    return False

@@ -1,0 +1,102 @@
+"""Looking at suspects again and again, a grace period between the looks, until the rule has judged each of them."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+
+from balancebook.reconcile.confirm.by_key import NO_TIME, KeyLooker
+from balancebook.reconcile.confirm.rule import IN_STEP, Judgement, Look, judge
+from balancebook.reconcile.confirm.suspects import Suspect
+from balancebook.reconcile.kinds import Kind
+from balancebook.store.raw import RawCells
+
+BEHIND = "a replica does not have what the quorum has"
+# Writers that work to a clock of their own must not meet each look at the same moment.
+_JITTER = 0.3
+# Held at a time, about 1 KB each and look.
+_AT_ONCE = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a suspect, and the values of base and view that were seen last (None: no row)."""
+
+    suspect: Suspect
+    kind: Kind
+    reason: str
+    base: RawCells | None
+    view: RawCells | None
+
+
+@dataclass(slots=True)
+class _Case:
+    suspect: Suspect
+    looks: list[Look] = field(default_factory=list)
+
+    def closed(self, kind: Kind, reason: str) -> Outcome:
+        base, view = self.looks[-1].values if self.looks else (None, None)
+        return Outcome(self.suspect, kind, reason, base, view)
+
+
+@dataclass
+class Settling:
+    """Settles suspects by looks at their keys, at least `grace_s` seconds apart. `sleep` waits so many seconds."""
+
+    looker: KeyLooker
+    grace_s: float
+    sleep: Callable[[float], None] = time.sleep
+    chance: random.Random = field(default_factory=random.Random)
+
+    def outcomes(self, suspects: Iterable[Suspect], until: float = math.inf) -> Iterator[Outcome]:
+        """What became of each, in no particular order.
+
+        Suspects that both sides have alike at the first look, written in other bytes (decimal 1.0 and 1.00), never
+        differed: they are passed over. `until`, by time.monotonic(), is overrun by one request at most; what is not
+        judged by then is UNKNOWN.
+        """
+        left = iter(suspects)
+        while some := list(islice(left, _AT_ONCE)):
+            yield from self._settled(some, until)
+
+    def _settled(self, suspects: list[Suspect], until: float) -> Iterator[Outcome]:
+        behind = self.looker.still_shown(suspects, until)
+        cases = [_Case(suspect) for suspect in suspects]
+        while cases:
+            by_key = {case.suspect.key: case for case in cases}
+            cases = []
+            for suspect, seen in self.looker.looks([case.suspect for case in by_key.values()], until):
+                case = by_key[suspect.key]
+                if isinstance(seen, str):
+                    yield case.closed(Kind.UNKNOWN, seen)
+                    continue
+                case.looks.append(seen)
+                found = judge(case.looks, suspicion=suspect.suspicion, grace_s=self.grace_s)
+                if found is None:
+                    cases.append(case)
+                elif not _never_differed(case, found):
+                    yield self._closed(case, found, behind=suspect.key in behind)
+            if cases and not self._waited(until):
+                yield from (case.closed(Kind.UNKNOWN, NO_TIME) for case in cases)
+                return
+
+    def _closed(self, case: _Case, found: Judgement, *, behind: bool) -> Outcome:
+        if behind and found.reason == IN_STEP and len(case.looks) == 1:
+            return case.closed(Kind.REPLICA, BEHIND)
+        return case.closed(found.kind, found.reason)
+
+    def _waited(self, until: float) -> bool:
+        """Whether there is time for another look, after a wait."""
+        seconds = self.grace_s * (1 + self.chance.random() * _JITTER)
+        if time.monotonic() + seconds >= until:
+            return False
+        self.sleep(seconds)
+        return True
+
+
+def _never_differed(case: _Case, found: Judgement) -> bool:
+    return case.suspect.respelled and found.reason == IN_STEP and len(case.looks) == 1

@@ -1,0 +1,253 @@
+"""The confirmation rule: case by case, and on thousands of random histories."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from balancebook.reconcile.confirm.rule import (
+    GONE,
+    IN_STEP,
+    KEEPS_CHANGING,
+    MOST_LOOKS,
+    OTHER_TIMES,
+    BaseRow,
+    Cells,
+    Judgement,
+    Look,
+    judge,
+)
+from balancebook.reconcile.kinds import FAULTS, Kind
+from confirmation_model import GRACE_S, SELECTED, Mutation, World, settled
+
+HEALTHY = (
+    ["flag"],
+    ["value"],
+    ["all"],
+    ["flag", "null"],
+    ["all", "delete"],
+    ["flag", "all", "null", "delete", "unselected"],
+    ["flag ttl", "value"],
+    ["all ttl", "flag", "delete"],
+)
+KEYED = (
+    ["key"],
+    ["key", "value"],
+    ["key", "all", "delete"],
+    ["key", "no key", "flag", "null"],
+    ["key", "all ttl"],
+)
+RATES = (0.02, 0.1, 0.3, 1, 3)
+HISTORIES = 25
+
+
+def world(chance: random.Random, kinds: list[str], *, keyed: bool = False, **more: object) -> World:
+    skew = chance.choice([0.0, 0.0, 0.2, 20.0])
+    slow = chance.choice(["small", "near", "mixed"])
+    return World(chance, kinds, chance.choice(RATES), keyed, skew, slow=slow, **more)  # type: ignore[arg-type]
+
+
+# 800 x 25 histories: 20,000.
+@settings(max_examples=800)
+@given(seed=st.integers(0, 2**48))
+def test_a_view_within_its_grace_period_is_never_at_fault(seed: int) -> None:
+    chance = random.Random(seed)
+    for _ in range(HISTORIES):
+        keyed = chance.random() < 0.5
+        course = settled(
+            world(chance, chance.choice(KEYED if keyed else HEALTHY), keyed=keyed), chance.uniform(0, 100)
+        )
+        if course:
+            assert course.judgement.kind not in FAULTS, course
+
+
+LASTING = {
+    "row deleted far ahead": Mutation(0, 10**12, {"delete": 1}),
+    "cell written far ahead": Mutation(0, 10**12, {"b": 77}),
+}
+
+
+@settings(max_examples=200)
+@given(seed=st.integers(0, 2**48))
+def test_a_lasting_fault_is_never_lagging(seed: int) -> None:
+    """Of rows that are never deleted, nulled or expired: their fault cannot go away."""
+    chance = random.Random(seed)
+    for fault in LASTING.values():
+        kinds = chance.choice([["flag"], ["value"], ["all"], ["flag", "all", "unselected"]])
+        course = settled(world(chance, list(kinds), faults=[fault]), chance.uniform(0, 100))
+        assert course
+        assert course.judgement.kind is not Kind.LAGGING, course
+
+
+def test_lasting_faults_are_named() -> None:
+    """At most one in fifty is left unknown: rows that are rewritten as a whole, three times a second."""
+    chance, found = random.Random(7), Counter[Kind]()
+    for number in range(1000):
+        fault = list(LASTING.values())[number % 2]
+        course = settled(
+            world(chance, chance.choice([["flag"], ["value"], ["all"]]), faults=[fault]),
+            chance.uniform(0, 100),
+        )
+        assert course
+        found[course.judgement.kind] += 1
+    assert found[Kind.LOST] + found[Kind.MISMATCH] >= 980, found
+
+
+OLD, NEW = b"\0" * 7 + b"\1", b"\0" * 7 + b"\2"
+FIVE, SIX = b"\0\0\0\5", b"\0\0\0\6"
+ROW = Cells((FIVE, FIVE), (OLD, OLD))
+HOME = BaseRow(ROW)
+
+
+def looks(*seen: tuple[Cells | None, BaseRow | None]) -> list[Look]:
+    """(view, base) one grace period after the other."""
+    return [Look(view, base, 11.0 * n, 11.0 * n + 0.5) for n, (view, base) in enumerate(seen)]
+
+
+def judged(*seen: tuple[Cells | None, BaseRow | None], suspicion: Kind = Kind.MISMATCH) -> Judgement | None:
+    return judge(looks(*seen), suspicion=suspicion, grace_s=GRACE_S)
+
+
+def cells(value: bytes | None, time: bytes | None) -> Cells:
+    return Cells((FIVE, value), (OLD, time))
+
+
+def test_one_look_in_step_is_enough_whatever_comes_after() -> None:
+    assert judged((ROW, HOME)) == Judgement(Kind.LAGGING, IN_STEP)
+    assert judged((ROW, HOME), (None, HOME)) == Judgement(Kind.LAGGING, IN_STEP)
+
+
+def test_equal_values_with_other_write_times_are_no_evidence() -> None:
+    chance_equal = (cells(FIVE, NEW), HOME)
+    assert judged(chance_equal) is None
+    assert judged(*[chance_equal] * MOST_LOOKS) == Judgement(Kind.UNKNOWN, OTHER_TIMES)
+
+
+def test_a_row_gone_from_both_sides_was_an_orphan_in_flight() -> None:
+    assert judged((None, None), suspicion=Kind.ORPHAN) == Judgement(Kind.LAGGING, GONE)
+
+
+@pytest.mark.parametrize("suspicion", [Kind.LOST, Kind.MISMATCH])
+def test_any_other_row_must_be_gone_twice_in_a_row(suspicion: Kind) -> None:
+    assert judged((None, None), suspicion=suspicion) is None
+    assert judged((None, HOME), (None, None), suspicion=suspicion) is None
+    assert judged((None, None), (None, None), suspicion=suspicion) == Judgement(Kind.LAGGING, GONE)
+
+
+def test_a_row_that_stayed_in_the_base_and_is_missing_from_the_view_is_lost() -> None:
+    assert judged((None, HOME)) is None
+    assert judged((None, HOME), (None, HOME)) == Judgement(Kind.LOST)
+
+
+def test_a_look_before_the_grace_period_is_over_proves_nothing() -> None:
+    early = [Look(None, HOME, 0, 0.5), Look(None, HOME, 10.4, 10.6)]
+    assert judge(early, suspicion=Kind.LOST, grace_s=GRACE_S) is None
+    in_time = [early[0], Look(None, HOME, 10.5, 10.6)]
+    assert judge(in_time, suspicion=Kind.LOST, grace_s=GRACE_S) == Judgement(Kind.LOST)
+
+
+def test_a_row_that_was_rewritten_as_a_whole_may_have_been_deleted_meanwhile() -> None:
+    rewritten = BaseRow(Cells((FIVE, FIVE), (NEW, NEW)))
+    assert judged((None, HOME), (None, rewritten)) is None
+
+
+def test_one_cell_that_was_not_written_shows_that_the_row_stayed() -> None:
+    touched = BaseRow(Cells((FIVE, SIX), (OLD, NEW)))
+    assert judged((None, HOME), (None, touched)) == Judgement(Kind.LOST)
+    unselected = [BaseRow(Cells((FIVE, FIVE), (time, time)), others=(OLD,)) for time in (OLD, NEW)]
+    assert judged((None, unselected[0]), (None, unselected[1])) == Judgement(Kind.LOST)
+
+
+def test_a_null_cell_shows_nothing() -> None:
+    empty = BaseRow(Cells((None, None), (None, None)), others=(None,))
+    assert judged((None, empty), (None, empty)) is None
+
+
+def keyed(derived: Cells | None, value: bytes | None, time: bytes | None) -> BaseRow:
+    return BaseRow(derived, (value,), (time,))
+
+
+def test_a_key_that_changed_and_changed_back_derives_the_row_anew() -> None:
+    assert judged((None, keyed(ROW, FIVE, OLD)), (None, keyed(ROW, FIVE, NEW))) is None
+    assert judged((None, keyed(ROW, FIVE, OLD)), (None, keyed(ROW, FIVE, OLD))) == Judgement(Kind.LOST)
+    assert judged((None, keyed(ROW, None, None)), (None, keyed(ROW, None, None))) is None
+
+
+def test_a_cell_that_differs_from_one_that_was_not_written_is_a_mismatch() -> None:
+    wrong = cells(SIX, NEW)
+    assert judged((wrong, HOME), (wrong, HOME)) == Judgement(Kind.MISMATCH)
+    # The base's other cell is written all the time, and the view's too.
+    busy = [
+        (Cells((each, SIX), (each * 2, NEW)), BaseRow(Cells((each, FIVE), (each * 2, OLD))))
+        for each in (FIVE, SIX)
+    ]
+    assert judged(*busy) == Judgement(Kind.MISMATCH)
+
+
+def test_a_cell_older_than_what_the_base_had_a_grace_period_ago_is_a_mismatch() -> None:
+    newer = (NEW[:-1] + b"\3", NEW[:-1] + b"\4")
+    base = [BaseRow(Cells((FIVE, bytes([n])), (OLD, time))) for n, time in enumerate(newer)]
+    view = [Cells((FIVE, SIX), (OLD, time)) for time in (OLD, NEW)]
+    assert judged((view[0], base[0]), (view[1], base[1])) == Judgement(Kind.MISMATCH)
+    assert judged((view[0], base[0]), (Cells((FIVE, SIX), (OLD, newer[0])), base[1])) is None
+
+
+def test_a_cell_that_the_base_read_after_it_had_otherwise_is_a_mismatch_if_it_stays() -> None:
+    wrong = cells(SIX, NEW[:-1] + b"\7")
+    bases = [BaseRow(Cells((FIVE, bytes([n])), (NEW, NEW[:-1] + bytes([n])))) for n in (3, 4)]
+    assert judged((wrong, bases[0]), (wrong, bases[1])) == Judgement(Kind.MISMATCH)
+    nulls = [BaseRow(cells(None, None))] * 2
+    assert judged((wrong, nulls[0]), (wrong, nulls[1])) == Judgement(Kind.MISMATCH)
+
+
+def test_a_cell_of_the_view_that_is_missing_there_is_a_mismatch() -> None:
+    assert judged(*[(cells(None, None), HOME)] * 2) == Judgement(Kind.MISMATCH)
+
+
+def test_a_view_row_that_the_base_no_longer_has_is_an_orphan_if_it_stays() -> None:
+    assert judged((ROW, None), (ROW, None)) == Judgement(Kind.ORPHAN)
+    assert judged((ROW, None), (Cells((FIVE, FIVE), (NEW, NEW)), None)) is None
+    assert judged((None, None), (ROW, None)) is None
+
+
+def test_a_view_row_is_an_orphan_while_the_base_row_stays_under_another_key() -> None:
+    assert judged((ROW, keyed(None, SIX, OLD)), (ROW, keyed(None, SIX, OLD))) == Judgement(Kind.ORPHAN)
+    assert judged((ROW, keyed(None, SIX, OLD)), (ROW, keyed(None, SIX, NEW))) is None
+    # Without a key it may come back as it was, cells and all.
+    assert judged((ROW, keyed(None, None, None)), (ROW, keyed(None, None, None))) is None
+
+
+def test_what_is_so_at_each_look_is_so() -> None:
+    """Rows without write times, or rewritten as a whole between all looks."""
+    for count, outcome in ((MOST_LOOKS - 1, None), (MOST_LOOKS, Kind.LOST)):
+        hot = [(None, BaseRow(Cells((FIVE, FIVE), (bytes(7) + bytes([n]),) * 2))) for n in range(count)]
+        found = judged(*hot, suspicion=Kind.LOST)
+        assert (found and found.kind) is outcome
+    keys_alone = Cells((), ())
+    orphan = judged(*[(keys_alone, None)] * MOST_LOOKS, suspicion=Kind.ORPHAN)
+    assert orphan and orphan.kind is Kind.ORPHAN
+    untimed = judged(*[(Cells((SIX,), (None,)), BaseRow(Cells((FIVE,), (None,))))] * MOST_LOOKS)
+    assert untimed and untimed.kind is Kind.MISMATCH
+
+
+def test_what_changes_at_every_look_is_unknown() -> None:
+    seen = [
+        (Cells((bytes([n]),), (None,)), BaseRow(Cells((bytes([n + 1]),), (None,)))) for n in range(MOST_LOOKS)
+    ]
+    assert judged(*seen) == Judgement(Kind.UNKNOWN, KEEPS_CHANGING)
+    once_there = [(None, HOME)] * 2 + [(cells(SIX, NEW), BaseRow(Cells((FIVE, FIVE), (NEW, NEW))))]
+    assert judged(*once_there[1:], suspicion=Kind.LOST) is None
+
+
+def test_the_model_has_what_it_is_said_to_have() -> None:
+    """Suspects are met, and all columns, lags and write times occur."""
+    chance = random.Random(1)
+    courses = [settled(world(chance, list(HEALTHY[5])), 0.0) for _ in range(300)]
+    found = Counter(course.judgement.reason for course in courses if course)
+    assert found[IN_STEP] > 100
+    assert max(len(course.looks) for course in courses if course) > 2
+    assert len(SELECTED) == 2
