@@ -28,7 +28,7 @@ WRITES: dict[str, Write] = {
     "null": lambda chance: {chance.choice(SELECTED): None},
     "unselected": lambda chance: {UNSELECTED: chance.randint(0, 1)},
     "key": lambda chance: {KEY: chance.randint(0, 2)},
-    "no key": lambda chance: {KEY: None},
+    "no key": lambda _: {KEY: None},
     "delete": lambda _: {"delete": 1},
 }
 
@@ -91,7 +91,7 @@ class World:
     slow: str = "mixed"
 
     def __post_init__(self) -> None:
-        first = {name: 0 for name in (*SELECTED, UNSELECTED)} | {"": 1, KEY: _HOME}
+        first = dict.fromkeys((*SELECTED, UNSELECTED), 0) | {"": 1, KEY: _HOME}
         begun = Mutation(_BEGINNING, self._stamp(_BEGINNING) - 10**8, first)
         self._written = deque([(begun, _BEGINNING)])
         self._until = _BEGINNING
@@ -99,7 +99,7 @@ class World:
         self._settled = Merged(), Merged().with_all(self.faults)
 
     def _write_until(self, now: float) -> None:
-        """Let the writers go on. What every view has by now is merged, so that a look costs the last mutations alone."""
+        """Let the writers go on. What every view has by now is merged: a look costs the last mutations alone."""
         while self._until <= now:
             self._until += self.chance.expovariate(self.rate)
             kind = self.chance.choice(self.kinds)

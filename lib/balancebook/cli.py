@@ -250,7 +250,17 @@ def run(
 )
 @click.option("--workers", type=click.IntRange(1, 64), default=1, metavar="N", help="Read with N processes.")
 @click.option("--scheduler", metavar="ADDRESS", help="Read on the workers of a Dask scheduler.")
-@click.option("--resume", metavar="RUN", help="Go on with a run that was stopped or killed: its id, or last.")
+@click.option(
+    "--resume", metavar="RUN", help="Resume a run that was stopped or killed: its id, or last (of this view)."
+)
+@click.option(
+    "--resume-within",
+    "resume_within_s",
+    type=click.FloatRange(min=0),
+    default=3600.0,
+    metavar="SECONDS",
+    help="Start over instead if the run to be resumed began longer ago (default: 3600).",
+)
 @as_json
 def reconcile(profile_name: str | None, as_json: bool, **arguments: Any) -> ExitCode:
     """Compare a view with its base, and name the rows that differ."""

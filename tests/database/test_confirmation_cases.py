@@ -18,10 +18,11 @@ from cassandra.query import BoundStatement
 from balancebook.demo.faults import Injector
 from balancebook.demo.node import Node
 from balancebook.demo.schema import create_schema
+from balancebook.reconcile import engine
 from balancebook.reconcile.engine import reconcile
 from balancebook.reconcile.keys_file import read_keys
 from balancebook.reconcile.kinds import FAULTS, Kind
-from balancebook.reconcile.options import Options
+from balancebook.reconcile.options import Options, layout_of
 from balancebook.reconcile.partitions import compare_partitions
 from balancebook.reconcile.report import ComparisonReport
 from balancebook.reconcile.sampled import sampled
@@ -260,11 +261,8 @@ def by_scan(reader: Reader, view: View, _: Path) -> ComparisonReport:
 
 def by_tokens(reader: Reader, view: View, _: Path) -> ComparisonReport:
     """As for a view whose key has no fixed width: the sketch names rows by their tokens."""
-    from balancebook.reconcile import engine  # noqa: PLC0415
-
     with pytest.MonkeyPatch.context() as patch:
-        ordinary = engine.layout_of
-        patch.setattr(engine, "layout_of", lambda *given: ordinary(*given).by_tokens())
+        patch.setattr(engine, "layout_of", lambda *given: layout_of(*given).by_tokens())
         return reconcile(reader, view, Options(grace_s=GRACE_S))
 
 

@@ -6,6 +6,7 @@ import itertools
 import os
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -24,7 +25,7 @@ from balancebook.settings import Profile
 from balancebook.store.connect import close, connect
 from balancebook.store.reader import Reader, open_reader
 from balancebook.verdict import Verdict
-from reconciling import BASE, Shape, compared, counts, made, there
+from reconciling import BASE, VIEW, Shape, compared, counts, made, there
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def place(session: Session) -> Iterator[str]:
     session.execute(f"DROP KEYSPACE {name}")
 
 
-def test_a_cut_off_leaves_new_rows_out_of_both_sides(
+def test_rows_beyond_the_cut_off_are_set_aside_and_compared(
     session: Session, reader: Reader, place: str, fault: Injector
 ) -> None:
     insert = (
@@ -47,11 +48,60 @@ def test_a_cut_off_leaves_new_rows_out_of_both_sides(
     fault.lost({"user_id": 1, "asset_id": 1, "seq": 5}, {"user_id": 1, "asset_id": 1, "seq": 25})
     view = there(reader, place)
     report = compared(reader, view, cutoff=Cutoff("created_at", 119))
-    assert report.counts == counts(LOST=1)
+    assert report.counts == counts(LOST=2)
     assert (report.rows_base, report.rows_view, report.newer) == (30, 28, (10, 9))
+    assert report.samples[0].key == (1, 1, 5)
     assert compared(reader, view).counts == counts(LOST=2)
     with pytest.raises(BalancebookError, match="can be the cut-off"):
         compared(reader, view, cutoff=Cutoff("created", 1))
+
+
+@pytest.mark.parametrize("ahead_s", [600, 2 * 3600, 23 * 3600, 48 * 3600])
+def test_a_writer_whose_clock_is_ahead_hides_nothing(
+    session: Session, reader: Reader, keyspace: str, server: Node, ahead_s: int
+) -> None:
+    """Of ten accounts the newest entries of three are dated ahead, and missing from the view alone."""
+    now = int(time.time() * 1000)
+    cutoff = Cutoff("created_at", now - 10_000, now + 24 * 3600 * 1000)
+    insert = (
+        f"INSERT INTO {keyspace}.{BASE} (user_id, asset_id, seq, avail, created_at) VALUES (%s, 1, %s, 1, %s)"
+    )
+    for user in range(10):
+        session.execute(insert, (user, 1, now - 10**6))
+    for user in range(3):
+        session.execute(insert, (user, 2, now + ahead_s * 1000))
+    view = there(reader, keyspace)
+    sound = compared(reader, view, cutoff=cutoff)
+    assert (sound.verdict, sound.counts) == (Verdict.PASS, counts())
+    with server.admin() as admin:
+        inject = Injector(session.execute, admin, keyspace)
+        inject.lost(*({"user_id": user, "asset_id": 1, "seq": 2} for user in range(3)))
+        report = compared(reader, view, cutoff=cutoff)
+        assert (report.counts, report.verdict) == (counts(LOST=3), Verdict.FAIL)
+        assert (report.rows_base, report.rows_view) == (13, 10)
+        admin.truncate(keyspace, VIEW)
+    emptied = compared(reader, view, cutoff=cutoff)
+    assert (emptied.counts, emptied.verdict) == (counts(LOST=13), Verdict.FAIL)
+
+
+def test_rows_that_are_all_dated_ahead_are_compared(
+    session: Session, reader: Reader, keyspace: str, server: Node
+) -> None:
+    now = int(time.time() * 1000)
+    cutoff = Cutoff("created_at", now - 10_000, now + 24 * 3600 * 1000)
+    insert = f"INSERT INTO {keyspace}.{BASE} (user_id, asset_id, seq, created_at) VALUES (%s, 1, %s, %s)"
+    for seq in range(300):
+        session.execute(insert, (seq % 7, seq, now + 2 * 3600 * 1000))
+    view = there(reader, keyspace)
+    sound = compared(reader, view, cutoff=cutoff)
+    assert (sound.verdict, sound.newer) == (Verdict.PASS, (300, 300))
+    assert (
+        "300 rows of the base and 300 of the view are dated after the start; they were compared too."
+        in sound.message
+    )
+    with server.admin() as admin:
+        admin.truncate(keyspace, VIEW)
+    assert compared(reader, view, cutoff=cutoff).counts == counts(LOST=300)
 
 
 def test_a_view_altered_meanwhile_is_not_judged(session: Session, reader: Reader, place: str) -> None:

@@ -113,6 +113,8 @@ def test_killed_and_gone_on_with(desk: Desk, injected: Document) -> None:
         "had other parameters",
         parameter="resume",
     )
+    other = desk("reconcile", "trading.no_such_view", "--resume", "last", "--json")
+    assert_refused(other, "No run of trading.no_such_view", parameter="resume")
     found = assert_exactly(desk("reconcile", TARGET, "--resume", "last", "--json"), injected)
     assert found["details"]["resumed"]
     [folder] = runs.iterdir()

@@ -13,6 +13,7 @@ from typing import Any
 from balancebook.errors import BalancebookError, BrokenRun, ExitCode, UsageError
 from balancebook.reconcile.document import Reconciliation
 from balancebook.reconcile.kinds import Kind
+from balancebook.reconcile.options import RESUME_WITHIN_S
 from balancebook.reconcile.run import Depth, Request, Telling, run
 from balancebook.record import CheckRecord, Record, RunError, Status, Target, to_json_text, write_whole
 from balancebook.runs.reconcile_folder import DOCUMENT, NAME, Desk, begin
@@ -43,6 +44,7 @@ class Asked:
     scheduler: str | None = None
     differences: Path | None = None
     resume: str | None = None
+    resume_within_s: float = RESUME_WITHIN_S
 
     def check(self) -> None:
         """Raises UsageError for arguments that do not go together, or a file that could not be written in the end."""
@@ -93,7 +95,7 @@ def reconcile(asked: Asked, *, profile_name: str | None, telling: Telling) -> Re
     """
     asked.check()
     profile = _targeted(load_profile(profile_name), asked.target)
-    desk = begin(state_dir() / "runs", asked.resume)
+    desk = begin(state_dir() / "runs", asked.resume, asked.target)
     try:
         return _Run(asked, profile, desk, telling).done()
     finally:
@@ -171,6 +173,7 @@ class _Run:
             scheduler=asked.scheduler,
             spool=self._desk.spool if asked.differences else None,
             state=self._desk.progress,
+            resume_within_s=asked.resume_within_s,
         )
         return run(reader, view, request, self._telling, grace_s=self._profile.grace_s)
 

@@ -12,7 +12,7 @@ from balancebook.record import RECORD_NAME
 from balancebook.runs.folders import RunFolder, begin_run
 
 NAME, DOCUMENT = "reconcile", "reconcile.json"
-_PROGRESS, _SPOOL, _LOCK = "progress.zip", "differences.spool", "lock"
+_PROGRESS, _SPOOL, _LOCK, _TARGET = "progress.zip", "differences.spool", "lock", "target"
 LAST = "last"
 
 
@@ -35,7 +35,7 @@ class Desk:
 
     def clear(self) -> None:
         """Keep nothing to go on from."""
-        for file in (self.progress, self.spool, self.folder.aside / _LOCK):
+        for file in (self.progress, self.spool, self.folder.aside / _LOCK, self.folder.aside / _TARGET):
             file.unlink(missing_ok=True)
 
     def close(self) -> None:
@@ -43,12 +43,12 @@ class Desk:
         os.close(self.lock)
 
 
-def begin(root: Path, resume: str | None) -> Desk:
-    """A new folder, or that of the run to be resumed: its id, or "last".
+def begin(root: Path, resume: str | None, target: str) -> Desk:
+    """A new folder, or that of the run to be resumed: its id, or "last" for the last one of this target (a view).
 
     Raises UsageError if there is no such run, it has ended, or another process is at it.
     """
-    folder = _begun(root, resume) if resume else begin_run(root, NAME)
+    folder = _begun(root, resume, target) if resume else begin_run(root, NAME)
     lock = os.open(folder.aside / _LOCK, os.O_CREAT | os.O_RDWR, 0o644)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -60,10 +60,11 @@ def begin(root: Path, resume: str | None) -> Desk:
             parameter="resume",
         ) from error
     (folder.aside / RECORD_NAME).unlink(missing_ok=True)
+    (folder.aside / _TARGET).write_text(target)
     return Desk(folder, lock)
 
 
-def _begun(root: Path, resume: str) -> RunFolder:
+def _begun(root: Path, resume: str, target: str) -> RunFolder:
     """A killed run's folder begins with a dot; a stopped one's has a record, and is taken back."""
     stopped = {
         path.name.removeprefix("."): path for path in root.glob(f"*{NAME}*") if (path / _PROGRESS).is_file()
@@ -71,13 +72,15 @@ def _begun(root: Path, resume: str) -> RunFolder:
     stopped |= {
         path.name.removeprefix("."): path for path in root.glob(f".*{NAME}*") if (path / _PROGRESS).is_file()
     }
+    if resume == LAST:
+        stopped = {run_id: path for run_id, path in stopped.items() if _target_of(path) == target}
     run_id = max(stopped, default="") if resume == LAST else resume
     if run_id not in stopped:
         known = ", ".join(sorted(stopped, reverse=True)[:3])
         raise UsageError(
             f"There is no run {resume!r} to go on with in {root}."
             if known
-            else f"No run in {root} can be resumed.",
+            else f"No run of {target} in {root} can be resumed.",
             f"These can be resumed: {known}." if known else "Run it without --resume.",
             parameter="resume",
             suggestion=max(stopped, default=None),
@@ -86,3 +89,10 @@ def _begun(root: Path, resume: str) -> RunFolder:
     if stopped[run_id] != folder.aside:
         folder.final.rename(folder.aside)
     return folder
+
+
+def _target_of(folder: Path) -> str:
+    try:
+        return (folder / _TARGET).read_text()
+    except OSError:
+        return ""

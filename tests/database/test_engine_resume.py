@@ -1,0 +1,72 @@
+"""A comparison that was interrupted and goes on: with what it had read, or from the start if that is too long ago."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cassandra.cluster import Session
+
+from balancebook.demo.faults import Injector
+from balancebook.demo.node import Node
+from balancebook.reconcile.options import Options
+from balancebook.store.reader import Reader
+from balancebook.verdict import Verdict
+from reconciling import BASE, compared, counts, there
+
+
+def interrupted(reader: Reader, keyspace: str, state: Path) -> None:
+    """Read half of the ranges, and stop as Ctrl-C does."""
+
+    def stop(report: Any) -> None:
+        if report.ranges_done > report.ranges_total // 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        compared(reader, there(reader, keyspace), state=state, progress=stop)
+
+
+@pytest.fixture
+def filled(session: Session, keyspace: str) -> str:
+    for n in range(200):
+        session.execute(
+            f"INSERT INTO {keyspace}.{BASE} (user_id, asset_id, seq, avail) VALUES ({n}, 1, 1, {n})"
+        )
+    return keyspace
+
+
+def test_what_was_read_is_not_read_again(reader: Reader, filled: str, tmp_path: Path) -> None:
+    interrupted(reader, filled, tmp_path / "state")
+    first: list[int] = []
+    report = compared(
+        reader,
+        there(reader, filled),
+        state=tmp_path / "state",
+        progress=lambda at: first.append(at.ranges_done),
+    )
+    assert (report.verdict, report.resumed, report.rows_base, report.rows_view) == (
+        Verdict.PASS,
+        True,
+        200,
+        200,
+    )
+    assert first[0] > report.ranges_total // 2
+
+
+def test_what_was_read_too_long_ago_is_read_again(
+    session: Session, reader: Reader, filled: str, tmp_path: Path, server: Node
+) -> None:
+    """Rows that the view lost meanwhile would go unnoticed where they had been read before."""
+    interrupted(reader, filled, tmp_path / "state")
+    with server.admin() as admin:
+        Injector(session.execute, admin, filled).lost(
+            *({"user_id": n, "asset_id": 1, "seq": 1} for n in range(200))
+        )
+    told: list[str] = []
+    report = compared(
+        reader, there(reader, filled), state=tmp_path / "state", resume_within_s=0, told=told.append
+    )
+    assert (report.counts, report.resumed) == (counts(LOST=200), False)
+    assert "began more than 0 s ago" in told[0]
+    assert Options(grace_s=1).resume_within_s == 3600
