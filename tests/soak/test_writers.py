@@ -17,7 +17,7 @@ from balancebook.demo.faults import Injector
 from balancebook.demo.node import Node
 from balancebook.reconcile.engine import reconcile
 from balancebook.reconcile.kinds import FAULTS, Kind
-from balancebook.reconcile.options import Options
+from balancebook.reconcile.options import MOST_BY_KEY, Options
 from balancebook.reconcile.report import ComparisonReport
 from balancebook.store.pace import Pace
 from balancebook.store.reader import Reader
@@ -92,8 +92,8 @@ def writers(session: Session, base: str) -> Iterator[None]:
 
 
 def compared(reader: Reader, view: View, *, by_scan: bool) -> ComparisonReport:
-    most = {"most_by_key": 0} if by_scan else {}
-    return reconcile(reader, view, Options(grace_s=GRACE_S, pace=Pace(rate=RATE), **most))
+    options = Options(grace_s=GRACE_S, pace=Pace(rate=RATE), most_by_key=0 if by_scan else MOST_BY_KEY)
+    return reconcile(reader, view, options)
 
 
 def until_it_is_over() -> Iterator[int]:
