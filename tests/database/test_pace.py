@@ -178,7 +178,9 @@ def test_a_canary_that_cannot_read_never_makes_a_result(
     assert read == scan.report.rows < ROWS
     assert not scan.report.complete
     assert scan.report.unknown_ranges
-    assert "The scan was paused for 0.5 s" in " ".join(scan.report.reasons)
+    assert "The scan was paused for 0.5 s: all small reads of the view failed" in " ".join(
+        scan.report.reasons
+    )
     assert pace.report().failed > 1
 
 
