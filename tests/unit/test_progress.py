@@ -182,7 +182,7 @@ def test_a_log_gets_a_line_every_ten_seconds_and_why_it_is_slow(
     log = io.StringIO()
     monkeypatch.setattr(sys, "stderr", log)
     with status(lambda: "throttled to 5,000 rows/s: balance queries are slow"), Display(clock=clock) as show:
-        said = show.above(lambda line: log.write(f"{line}\n"))
+        said = show.above(lambda line: print(line, file=log))
         for second in range(25):
             show(Step(second, 100, 5000 * second))
             clock.now += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -23,7 +24,7 @@ class Scan:
     """A scan that reads as fast as it may, at most `fastest`, and a canary beside it."""
 
     def __init__(
-        self, server: Server, *, fastest: float = 400_000, before: bool = True, **options: float
+        self, server: Server, *, fastest: float = 400_000, before: bool = True, **options: Any
     ) -> None:
         self.now, self.rows, self._server, self.fastest = 0.0, 0.0, server, fastest
         self.throttle = Throttle(**{"limit_ms": LIMIT_MS, "floor": FLOOR, "now": 0.0} | options)

@@ -55,6 +55,18 @@ class PaceReport:
     not_the_cause: int = 0
     reason: str = ""
 
+    def sentences(self) -> list[str]:
+        """What there is to say at the end of the scan, for people; nothing if nothing held it back."""
+        said = [f"no canary watched the view: {self.no_canary}"] if self.no_canary else []
+        if self.pauses:
+            without = self.not_the_cause
+            useless = f"; {without:,} of them did not help: the scan is not the cause" if without else ""
+            said.append(
+                f"throttled: {self.pauses:,} pauses, {self.paused_s:.0f} s in all, since balance queries took up to "
+                f"{self.worst_p99_ms or 0:.1f} ms (p99; without the scan {self.baseline_p99_ms or 0:.1f} ms){useless}"
+            )
+        return said
+
 
 class NoTimeToWait(StoreError):
     """The wait would have been longer than the time allowed."""
