@@ -180,6 +180,8 @@ def test_the_canary_is_measured_before_the_scan(monkeypatch: pytest.MonkeyPatch)
     world = World()
 
     class Slow:
+        tried_ms = (45.0,)
+
         def read(self) -> None:
             world.now += 0.045
 

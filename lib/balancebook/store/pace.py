@@ -239,7 +239,7 @@ class Pace:
 
     def _measure(self, canary: Canary) -> None:
         """What the canary takes before the scan."""
-        times: list[float] = []
+        times = list(canary.tried_ms)
         end = self._clock() + BASELINE_S
         while len(times) < BASELINE_READS and (asked_at := self._clock()) < end:
             try:
