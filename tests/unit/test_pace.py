@@ -68,6 +68,21 @@ def test_what_would_take_longer_than_there_is_time_is_not_waited_for() -> None:
     assert world.now - before < 0.05
 
 
+def test_a_canary_that_is_slow_for_a_moment_does_not_use_up_the_time() -> None:
+    world = World(canaries(*[FINE] * 20, SLOW, SLOW), floor=100)
+    world.read(1.2)
+    before, until = world.now, world.now + 3
+    while world.pace.report().pauses == 0:
+        world.read(0.02)
+    # At the floor alone, ten seconds would be too few.
+    world.pace.wait(1000, until=until)
+    assert world.now - before < 3
+    world.pace.asking()
+    world.now += 60
+    with pytest.raises(NoTimeToWait):
+        world.pace.wait(10**6, until=world.now + 1)
+
+
 def test_idle_time_is_not_made_up_for() -> None:
     world = World(rate=10_000)
     world.read(10)

@@ -153,7 +153,8 @@ class Pace:
         """Wait until a further page may be asked for; `rows` were in the page just received, 0 before the first.
 
         Raises StoreError of kind timeout when stopped, or when every canary has failed for `patience_s` seconds,
-        NoTimeToWait at once if the wait would end after `until`, by the clock: what was to be read is then not read.
+        NoTimeToWait when it would end after `until`, by the clock; at once if that is sure. What was to be read is then
+        not read.
         """
         self._require_going_on()
         with self._lock:
@@ -173,10 +174,10 @@ class Pace:
             # Less than a row is rounding: the time for it may be too short for any clock.
             if missing < 0.001 and rate:
                 return
-            left = missing / rate if rate else _TICK_S
-            if now + left > until:
+            # What the canary allows may be more in a moment; what the user allows stays.
+            if now + missing / self._most > until or now >= until:
                 raise NoTimeToWait("timeout", "There was no time to wait for the pace.", "Allow more time.")
-            self._sleep(min(left, _TICK_S))
+            self._sleep(min(missing / rate if rate else _TICK_S, _TICK_S))
 
     def report(self) -> PaceReport:
         """What has happened so far."""
