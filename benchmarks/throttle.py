@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import random
+import signal
 import statistics
 import subprocess
 import sys
@@ -148,7 +149,9 @@ def measure(bench: Bench, options: argparse.Namespace) -> dict[str, Found]:
     for number in range(options.rounds):
         for name in random.sample(list(ways), len(ways)):
             ways[name]()
-            print(f"round {number + 1}: {name}", file=sys.stderr, flush=True)
+            walls = found[name].walls
+            took = f": {walls[-1]:.1f} s, {found[name].rates[-1]:,.0f} rows/s" if walls else ""
+            print(f"round {number + 1}: {name}{took}", file=sys.stderr, flush=True)
     return found
 
 
@@ -202,6 +205,8 @@ def main() -> int:
     parser.add_argument("--floor", type=at_least(1), default=5_000, help="rows/s")
     parser.add_argument("--load", type=at_least(1), default=8, help="threads that query balances")
     options = parser.parse_args()
+    # Ended from outside, it ends its server too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with exchange(options.rows) as made:
         load, cores = os.getloadavg()[0], os.cpu_count()
         print(
