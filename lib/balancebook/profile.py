@@ -78,8 +78,9 @@ class Limits(Model):
     connect_timeout_s: float = Field(default=5.0, gt=0)
     request_timeout_s: float = Field(default=5.0, gt=0)
     max_rows: int = Field(default=1_000_000, gt=0)
-    # Beyond it balance queries are too slow: a scan then waits until they are well again.
-    balance_p99_ms: float = Field(default=10.0, gt=0)
+    # Beyond it balance queries are too slow: a scan is then held back, but never below the floor, in rows/s.
+    balance_p99_ms: float = Field(default=10.0, gt=0, allow_inf_nan=False)
+    floor_rows_per_s: int = Field(default=5_000, gt=0)
 
 
 class Profile(Model):

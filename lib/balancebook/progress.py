@@ -1,21 +1,28 @@
-"""How far a long reading has come, shown where a person watches and nowhere else.
+"""How far a long reading has come, and why it is not faster.
 
-A terminal gets one line, rewritten in place; a cell that a person runs (JupyterLab) an output that is updated. A pipe,
-a log and a notebook run by a program (papermill, nbclient, nbval) get nothing: there it would be noise, or drift.
+A terminal gets one line, rewritten in place; a cell that a person runs (JupyterLab) an output that is updated; a pipe
+or a log a line every ten seconds. A notebook run by a program (papermill, nbclient, nbval) gets nothing: there it would
+be drift.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self, TextIO
 
 AFTER_S = 1.0
 EVERY_S = 0.2
+LOG_EVERY_S = 10.0
+# Rate and time left are those of the latest half minute: a scan may be held back, and let go again.
+_RECENT_S = 30.0
 _WIDTH = 80
 
 
@@ -34,6 +41,19 @@ class Step:
     unit: str = "ranges"
 
 
+_statuses: list[Callable[[], str]] = []
+
+
+@contextmanager
+def status(says: Callable[[], str]) -> Iterator[None]:
+    """Within the block, what `says` returns ends every line of progress: why the reading is not faster."""
+    _statuses.append(says)
+    try:
+        yield
+    finally:
+        _statuses.remove(says)
+
+
 class Screen(Protocol):
     """Where a line can be shown, replaced and taken away. OSError and ValueError say that nobody sees it any more."""
 
@@ -47,15 +67,16 @@ class Screen(Protocol):
 class Display:
     """Shows steps while it is entered; call it with each Step, from one thread.
 
-    Nothing is shown in the first second, nor more than five times a second, and nothing is left at the end. It never
-    raises: once the terminal is gone, it is silent.
+    Nothing is shown in the first second, nor more than five times a second, and nothing is left at the end; a Log gets
+    a line every ten seconds, which stays. It never raises: once the terminal is gone, it is silent.
     """
 
     def __init__(self, screen: Screen | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._screen = screen
         self._clock = clock
-        self._began = self._shown_at = clock()
-        self._shown = False
+        self._began = clock()
+        self._shown, self._shown_at = False, -math.inf
+        self._recent: deque[tuple[float, int, int]] = deque()
         self._pass: tuple[int, int, str] | None = None
         self._pass_began = self._told_at = self._began
 
@@ -78,11 +99,19 @@ class Display:
             # A pass is first told of when its first part is done: it began where the one before ended.
             self._pass_began = self._told_at
             self._pass = step.pass_number, step.total, step.unit
+            self._recent = deque([(self._pass_began, 0, 0)])
         self._told_at = now
-        due = now - self._began >= AFTER_S and (not self._shown or now - self._shown_at >= EVERY_S)
+        self._recent.append((now, step.done, step.rows))
+        while self._recent[1][0] < now - _RECENT_S:
+            self._recent.popleft()
+        after, every = (LOG_EVERY_S,) * 2 if isinstance(self._screen, Log) else (AFTER_S, EVERY_S)
+        due = now - self._began >= after and now - self._shown_at >= every
         if self._screen and due:
             self._shown, self._shown_at = True, now
-            screen, line = self._screen, line_of(step, now - self._pass_began)
+            says = "; ".join(said for each in _statuses if (said := each()))
+            since, done, rows = self._recent[0]
+            latest = now - since, step.done - done, step.rows - rows
+            screen, line = self._screen, line_of(step, now - self._pass_began, latest, says)
             self._try(lambda: screen.show(line))
 
     def above(self, say: Callable[[str], None]) -> Callable[[str], None]:
@@ -104,19 +133,25 @@ class Display:
             self._screen = None
 
 
-def line_of(step: Step, elapsed_s: float) -> str:
-    """The words for a step of a pass that began `elapsed_s` seconds ago. ASCII, but for the note.
+def line_of(
+    step: Step, elapsed_s: float, latest: tuple[float, int, int] | None = None, says: str = ""
+) -> str:
+    """The words for a step of a pass that began `elapsed_s` seconds ago. ASCII, but for the note and what `says` says.
 
-    The time left is that of the parts left at the mean pace of this pass.
+    latest: (seconds, parts, rows) of the latest while, by which the rate and the time left are told; if no part was
+    done in it, the time left is told by the whole pass.
     """
+    seconds, done, rows = latest or (elapsed_s, step.done, step.rows)
+    part_s = seconds / done if done > 0 else elapsed_s / max(1, step.done)
     parts = [f"{step.done:,}/{step.total:,} {step.unit}", f"{step.rows:,} rows"]
-    if elapsed_s > 0 and step.rows:
-        parts.append(f"{step.rows / elapsed_s:,.0f} rows/s")
+    if seconds > 0 and step.rows:
+        parts.append(f"{max(0, rows) / seconds:,.0f} rows/s")
     if elapsed_s > 0 and 0 < step.done < step.total:
-        parts.append(f"{_duration(elapsed_s * (step.total - step.done) / step.done)} left")
+        parts.append(f"{_duration(part_s * (step.total - step.done))} left")
     if step.pass_number > 1:
         parts.insert(0, f"pass {step.pass_number}")
-    return ", ".join([step.note, *parts] if step.note else parts)
+    line = ", ".join([step.note, *parts] if step.note else parts)
+    return f"{line}; {says}" if says else line
 
 
 def _duration(seconds: float) -> str:
@@ -158,6 +193,21 @@ class Terminal:
         return os.get_terminal_size(self._stream.fileno()).columns or _WIDTH
 
 
+class Log:
+    """A stream that keeps every line."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def show(self, line: str) -> None:
+        """Write the line."""
+        self._stream.write(f"{' '.join(line.split())}\n")
+        self._stream.flush()
+
+    def clear(self) -> None:
+        """Nothing: what is written stays."""
+
+
 class Cell:
     """An output of the notebook cell that runs now."""
 
@@ -180,14 +230,16 @@ class Cell:
 
 
 def watched() -> Screen | None:
-    """The screen of the person who watches this process, or None."""
+    """Where progress is shown: to the person who watches this process, in its log, or nowhere."""
     kernel = _kernel()
     if kernel is not None:
         # Front ends with a person before them say so by allow_stdin; nbclient (and papermill) and nbval send false.
         return Cell() if getattr(kernel, "_allow_stdin", False) else None
     stream = sys.stderr
     try:
-        return Terminal(stream) if stream is not None and stream.isatty() else None
+        if stream is None:
+            return None
+        return Terminal(stream) if stream.isatty() else Log(stream)
     except ValueError:
         # A closed stream.
         return None

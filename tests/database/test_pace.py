@@ -163,6 +163,21 @@ def _p99_ms(reader: Reader, place: str, seconds: float, beside: Callable[[float]
     return percentile(times, 99) / 1e6
 
 
+def test_a_server_that_is_too_slow_without_the_scan_is_read_at_no_less_than_the_floor(
+    reader: Reader, tables: tuple[Table, Table]
+) -> None:
+    floor = ROWS / 5
+    # No server answers within 10 us: whatever the scan does, the limit is exceeded.
+    with Pace(canary=draw_canary(reader, tables[1]), limit_ms=0.01, floor=floor) as pace:
+        said, baseline, began = pace.status(), pace.report().baseline_p99_ms, time.monotonic()
+        scan = Scans(reader, tables).one(pace)
+        assert sum(part.gathered for part in scan) == ROWS
+        assert time.monotonic() - began < ROWS / floor + 3
+    assert scan.report.complete
+    assert baseline
+    assert f"balance queries take {baseline:.1f} ms without the scan (limit 0.01 ms)" in said
+
+
 def test_a_canary_that_cannot_read_never_makes_a_result(
     session: Session, reader: Reader, place: str, tables: tuple[Table, Table]
 ) -> None:
@@ -178,7 +193,9 @@ def test_a_canary_that_cannot_read_never_makes_a_result(
     assert read == scan.report.rows < ROWS
     assert not scan.report.complete
     assert scan.report.unknown_ranges
-    assert "The scan was paused for 0.5 s" in " ".join(scan.report.reasons)
+    assert "The scan was paused for 0.5 s: all small reads of the view failed" in " ".join(
+        scan.report.reasons
+    )
     assert pace.report().failed > 1
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from balancebook.progress import Display, Step
 from balancebook.store import pace as pacing
+from balancebook.store.canary import Canary
 from balancebook.store.errors import StoreError
-from balancebook.store.pace import CALM, CANARY_EVERY_S, FLOOR, START, NoTimeToWait, Pace
+from balancebook.store.pace import BASELINE_S, CANARY_EVERY_S, NoTimeToWait, Pace
+from balancebook.store.throttle import START
 
 LIMIT_MS = 10.0
 FINE, SLOW = 2.0, 30.0
@@ -65,6 +68,21 @@ def test_what_would_take_longer_than_there_is_time_is_not_waited_for() -> None:
     assert world.now - before < 0.05
 
 
+def test_a_canary_that_is_slow_for_a_moment_does_not_use_up_the_time() -> None:
+    world = World(canaries(*[FINE] * 20, SLOW, SLOW), floor=100)
+    world.read(1.2)
+    before, until = world.now, world.now + 3
+    while world.pace.report().pauses == 0:
+        world.read(0.02)
+    # At the floor alone, ten seconds would be too few.
+    world.pace.wait(1000, until=until)
+    assert world.now - before < 3
+    world.pace.asking()
+    world.now += 60
+    with pytest.raises(NoTimeToWait):
+        world.pace.wait(10**6, until=world.now + 1)
+
+
 def test_idle_time_is_not_made_up_for() -> None:
     world = World(rate=10_000)
     world.read(10)
@@ -89,97 +107,132 @@ def test_without_rate_and_canary_nobody_waits() -> None:
     assert world.pace.report() == pacing.PaceReport(0, 0.0, None, 0, 0, "")
 
 
-def test_a_slow_canary_pauses_the_scan_until_it_is_well_and_halves_the_rate() -> None:
-    world = World(canaries(FINE, SLOW, SLOW, FINE, FINE, SLOW))
-    world.sleep(0.1)
-    began = world.now
-    world.pace.wait(0)
-    # Of SLOW, FINE, FINE, SLOW nothing counts: CALM in a row are asked for.
-    assert world.now - began == pytest.approx((4 + CALM) * CANARY_EVERY_S, rel=0.3)
-    assert world.pace.allowed == START / 2
-    report = world.pace.report()
-    assert (report.pauses, report.failed) == (1, 0)
-    assert report.worst_p99_ms == pytest.approx(SLOW)
-    assert report.paused_s == pytest.approx(world.now - began, abs=0.1)
-
-
-def test_a_failed_canary_is_as_good_as_a_slow_one() -> None:
-    world = World(canaries(None, None))
-    world.sleep(0.01)
-    world.pace.wait(0)
-    report = world.pace.report()
-    assert (report.pauses, report.failed, report.worst_p99_ms) == (1, 2, 0.0)
-    assert world.now - 1000.0 >= CALM * CANARY_EVERY_S
-
-
-@pytest.mark.parametrize(("slow", "pauses"), [(1, 0), (2, 1)])
-def test_it_is_the_99th_percentile_that_counts(slow: int, pauses: int) -> None:
-    world = World(canaries(*[FINE] * 110, *[SLOW] * slow))
-    world.sleep(7)
-    assert world.pace.report().pauses == pauses
-
-
-def test_nobody_goes_on_while_a_canary_is_overdue() -> None:
-    world = World(limit_ms=LIMIT_MS)
-    world.pace.asking()
-    world.now += LIMIT_MS / 1000 + 0.001
-    slept: list[float] = []
-
-    def answer_later(seconds: float) -> None:
-        slept.append(seconds)
-        world.now += seconds
-        if len(slept) == 5:
-            world.pace.answered(failed=False)
-            for _ in range(CALM):
-                world.pace.asking()
-                world.pace.answered()
-
-    world.pace._sleep = answer_later
-    world.pace.wait(0)
-    assert len(slept) == 5
-
-
-def test_a_well_cluster_is_read_faster_and_faster_up_to_the_rate() -> None:
-    world = World(canaries(), rate=80_000)
-    assert world.pace.allowed == START
-    world.read(10)
-    assert world.pace.allowed == 80_000
-    assert world.read(10) == pytest.approx(800_000, rel=0.01)
-
-
-@pytest.mark.parametrize(("ms", "page_s"), [(LIMIT_MS * 0.9, 0.001), (FINE, 0.5)])
-def test_the_rate_stays_when_it_is_barely_borne_or_not_used(ms: float, page_s: float) -> None:
-    world = World(canaries(then=ms))
-    world.read(20, page_s=page_s)
-    assert world.pace.allowed == START
-
-
-def test_what_a_cluster_can_bear_is_found_and_seldom_passed() -> None:
-    bearable, last, suffered = 40_000.0, [1000.0, 0.0], []
+def test_a_slow_canary_holds_the_scan_at_its_floor_until_it_is_well() -> None:
+    times = iter([*[FINE] * 40, SLOW, SLOW])
+    seen: list[tuple[float, int, int, str]] = []
 
     def canary(world: World) -> float:
-        rate = (world.rows - last[1]) / max(world.now - last[0], 1e-9)
-        last[:] = world.now, world.rows
-        suffered.append(rate > bearable)
-        return SLOW if suffered[-1] else FINE
+        pace = world.pace
+        if pace.report().paused_s and len(seen) < 3:
+            seen.append((pace.allowed, pace.page_size(5000), world.rows, pace.status()))
+        return next(times, FINE)
 
-    world = World(canary)
-    world.read(300)
-    assert world.rows / 300 > 0.5 * bearable
-    assert sum(suffered) / len(suffered) < 0.01
+    world = World(canary, floor=100)
+    world.read(1)
+    assert world.pace.page_size(5000) == 5000
+    world.read(4)
+    assert {(rate, page) for rate, page, _, _ in seen} == {(100, 10)}
+    assert seen[-1][2] == seen[0][2], "pages of a high rate are not paid for so soon"
+    assert seen[0][3].startswith("paused: balance queries are slow")
+    report = world.pace.report()
+    assert (report.pauses, report.failed, report.not_the_cause) == (1, 0, 0)
+    assert report.worst_p99_ms == pytest.approx(SLOW)
+    assert 0.3 < report.paused_s < 1.5
+    assert "balance queries took 30.0 ms beside the scan (limit 10 ms)" in world.pace.status()
+    assert world.pace.status().startswith("throttled to ")
 
 
-def test_the_rate_never_falls_below_its_floor() -> None:
-    world = World(lambda world: SLOW if world.now % 2 < 1 else FINE)
-    world.read(200)
-    assert world.pace.allowed >= FLOOR
-    assert world.pace.report().pauses > 50
+def test_nobody_reads_while_canaries_fail() -> None:
+    world = World(canaries(FINE, None, None, None))
+    world.sleep(0.08)
+    assert world.pace.status() == "paused: reads of the view fail or have no answer"
+    began = world.now
+    world.pace.wait(10)
+    assert world.now - began > CANARY_EVERY_S
+    report = world.pace.report()
+    assert report.failed == 3
+    assert report.worst_p99_ms == pytest.approx(FINE)
+
+
+def test_while_a_canary_is_overdue_the_floor_holds() -> None:
+    world = World(limit_ms=LIMIT_MS, floor=100)
+    world.pace.wait(0)
+    world.pace.asking()
+    world.now += LIMIT_MS / 1000 + 0.001
+    before = world.now
+    world.pace.wait(1000)
+    assert world.now - before == pytest.approx(10, rel=0.1)
+    assert world.pace.status() == ""
+    world.pace.answered()
+    before = world.now
+    world.pace.wait(1000)
+    assert world.now - before < 1
+
+
+def test_a_well_cluster_is_read_up_to_the_rate() -> None:
+    world = World(canaries(), rate=80_000)
+    assert world.pace.allowed == START
+    world.read(2)
+    assert world.pace.allowed == 80_000
+    assert world.read(10) == pytest.approx(800_000, rel=0.01)
+    assert world.pace.status() == "at most 80,000 rows/s, as asked for"
+
+
+def test_a_rate_once_high_leaves_no_credit() -> None:
+    world = World(canaries(*[FINE] * 200, *[SLOW] * 1000), floor=1000)
+    world.read(5)
+    while not world.pace.report().pauses:
+        world.read(CANARY_EVERY_S)
+        assert world.now < 1030
+    assert world.read(1, rows=100) < 2000
+
+
+def test_whatever_the_canary_takes_the_floor_is_read() -> None:
+    world = World(canaries(then=200.0), floor=1000)
+    assert world.read(60, rows=100) >= 0.99 * 60 * 1000
+
+
+def test_free_rows_are_counted_and_not_waited_for() -> None:
+    world = World(rate=100, free_rows=1000)
+    world.pace.wait(600)
+    world.pace.wait(600)
+    assert world.now == 1000.0
+    world.pace.wait(100)
+    assert world.now == pytest.approx(1001, abs=0.05)
+
+
+def test_the_canary_is_measured_before_the_scan(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+
+    class Slow:
+        tried_ms = (45.0,)
+
+        def read(self) -> None:
+            world.now += 0.045
+
+    pace = Pace(clock=lambda: world.now, canary=cast(Canary, Slow()), limit_ms=LIMIT_MS)
+    monkeypatch.setattr(pace, "_watch", lambda _canary: None)
+    with pace:
+        assert world.now - 1000 == pytest.approx(BASELINE_S, abs=0.05)
+        report = pace.report()
+        assert report.baseline_p99_ms == pytest.approx(45)
+        assert report.reason == "balance queries take 45.0 ms without the scan (limit 10 ms)"
+        assert report.pauses == 0
+
+
+def test_what_a_pace_says_is_in_the_line_of_progress() -> None:
+    shown: list[str] = []
+
+    class Screen:
+        def show(self, line: str) -> None:
+            shown.append(line)
+
+        def clear(self) -> None:
+            pass
+
+    now = iter(range(0, 1000, 2))
+    with Display(Screen(), clock=lambda: next(now)) as display:
+        with Pace(rate=1000):
+            display(Step(1, 4, 100))
+        display(Step(2, 4, 200))
+    assert shown[0].endswith("left; at most 1,000 rows/s, as asked for")
+    assert "at most" not in shown[1]
 
 
 def test_a_pause_without_end_is_an_error_and_says_what_to_do() -> None:
     world = World(canaries(then=None), patience_s=60)
     world.sleep(0.1)
-    with pytest.raises(StoreError, match=r"paused for 60 s.*balance_p99_ms") as gave_up:
+    with pytest.raises(StoreError, match=r"paused for 60 s.*failed") as gave_up:
         world.pace.wait(0)
     assert gave_up.value.kind == "timeout"
     assert world.now - 1000.0 == pytest.approx(60, abs=1)
@@ -209,6 +262,31 @@ def test_a_rate_is_a_number_above_nothing(rate: float) -> None:
         Pace(rate=rate)
 
 
-@pytest.mark.parametrize(("rate", "page"), [(None, 500), (100_000, 500), (1000, 100), (1, 10)])
+@pytest.mark.parametrize("floor", [0, -1, float("nan"), float("inf")])
+def test_a_floor_is_a_number_above_nothing(floor: float) -> None:
+    with pytest.raises(ValueError, match="rows/s above 0"):
+        Pace(floor=floor)
+
+
+@pytest.mark.parametrize(
+    ("rate", "page"), [(None, 5000), (100_000, 5000), (10_000, 1000), (1000, 100), (1, 10)]
+)
 def test_a_page_is_a_tenth_of_a_second_at_the_most(rate: float | None, page: int) -> None:
     assert Pace(rate=rate).page_size(5000) == page
+
+
+def test_at_the_end_it_is_told_how_often_it_was_paused_and_for_what() -> None:
+    report = pacing.PaceReport(3, 6.2, 45.0, 100, 0, "", baseline_p99_ms=40.0, not_the_cause=2)
+    assert report.sentences() == [
+        "throttled: 3 pauses, 6 s in all, since balance queries took up to 45.0 ms (p99; without the scan 40.0 ms); "
+        "2 of them did not help: the scan is not the cause"
+    ]
+    assert pacing.PaceReport(0, 0, 1.0, 100, 0, "").sentences() == []
+    assert pacing.PaceReport(0, 0, None, 0, 0, "It is empty.").sentences() == [
+        "no canary watched the view: It is empty."
+    ]
+
+
+def test_workers_share_what_is_allowed() -> None:
+    one = Pace(limit_ms=LIMIT_MS, workers=4)
+    assert one.allowed == START / 4

@@ -14,7 +14,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from balancebook.progress import Display, Step, Terminal, line_of, watched
+from balancebook.progress import Display, Step, Terminal, line_of, status, watched
 
 _MARK = b"\0"
 
@@ -93,7 +93,7 @@ def test_nothing_before_a_second_then_one_line_that_is_cleared(terminal: Pty, cl
         clock.now += 98
         show(Step(50, 64, 200_000, note="view"))
         second = terminal.written()
-        assert screen_after(first + second) == "view, 50/64 ranges, 200,000 rows, 2,000 rows/s, 28 s left"
+        assert screen_after(first + second) == "view, 50/64 ranges, 200,000 rows, 2,020 rows/s, 29 s left"
         show(Step(51, 64, 201_000))
         assert terminal.written() == ""
         clock.now += 0.5
@@ -171,9 +171,40 @@ def test_only_a_terminal_is_watched(terminal: Pty, monkeypatch: pytest.MonkeyPat
     assert isinstance(watched(), Terminal)
     closed = io.StringIO()
     closed.close()
-    for stream in (io.StringIO(), closed, None):
+    for stream in (closed, None):
         monkeypatch.setattr(sys, "stderr", stream)
         assert watched() is None
+
+
+def test_a_log_gets_a_line_every_ten_seconds_and_why_it_is_slow(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", log)
+    with status(lambda: "throttled to 5,000 rows/s: balance queries are slow"), Display(clock=clock) as show:
+        said = show.above(lambda line: print(line, file=log))
+        for second in range(25):
+            show(Step(second, 100, 5000 * second))
+            clock.now += 1
+            if second == 15:
+                said("a remark")
+    assert log.getvalue().splitlines() == [
+        "10/100 ranges, 50,000 rows, 5,000 rows/s, 1 min 30 s left; "
+        "throttled to 5,000 rows/s: balance queries are slow",
+        "a remark",
+        "20/100 ranges, 100,000 rows, 5,000 rows/s, 1 min 20 s left; "
+        "throttled to 5,000 rows/s: balance queries are slow",
+    ]
+
+
+def test_rate_and_time_left_are_those_of_the_latest_half_minute(terminal: Pty, clock: Clock) -> None:
+    with Display(Terminal(terminal.stream), clock=clock) as show:
+        clock.now += 10
+        show(Step(500, 1000, 5_000_000))
+        for second in range(60):
+            clock.now += 1
+            show(Step(500 + second // 2, 1000, 5_000_000 + 5000 * second))
+    assert "529/1,000 ranges, 5,295,000 rows, 5,000 rows/s, 16 min 13 s left" in terminal.written()
 
 
 def test_a_notebook_that_a_program_runs_shows_nothing() -> None:

@@ -90,6 +90,19 @@ def test_variables_override_the_connection(tmp_path: Path) -> None:
         ('registry = "assets.toml"', "", "registry", "registry is missing"),
         ("[profiles.prod.gateway]\nurl", "[profiles.prod.gateway]\nurll", "gateway.urll", "Did you mean url"),
         ("default_profile", "default_profil", "default_profil", "unknown key"),
+        *[
+            ("[profiles.prod.gateway]", f"[profiles.prod.limits]\n{line}\n[profiles.prod.gateway]", key, says)
+            for line, key, says in [
+                ("floor_rows_per_s = 0", "limits.floor_rows_per_s", "greater than 0"),
+                ("floor_rows_per_s = 0.5", "limits.floor_rows_per_s", "integer"),
+                (
+                    "floor_rows_per_second = 1",
+                    "limits.floor_rows_per_second",
+                    "Did you mean floor_rows_per_s",
+                ),
+                ("balance_p99_ms = inf", "limits.balance_p99_ms", "finite"),
+            ]
+        ],
     ],
 )
 def test_a_bad_key_is_named_with_its_remedy(

@@ -41,10 +41,11 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How gently one worker reads: its share of the rate, and whether a canary holds it back."""
+    """How gently one of the workers reads: its share of the rate, and whether a canary holds it back."""
 
     rate: float | None
     paced: bool
+    workers: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ class PoolFolder:
                 future.cancel()
 
     def _submit(self, job: Job, tasks: list[RangeTask]) -> Future[Share]:
-        manner = Manner(self.rate and self.rate / self.workers, self.paced)
+        manner = Manner(self.rate and self.rate / self.workers, self.paced, self.workers)
         return self.executor.submit(fold_share, self.profile, manner, job, tasks)
 
     def _settle(
@@ -146,7 +147,7 @@ def _opened(profile: Profile, manner: Manner, job: Job) -> tuple[Reader, Pace | 
     with _opening:
         if key not in _kept:
             reader = open_reader(profile)
-            pace = pace_of(reader, view, manner.rate, paced=manner.paced)
+            pace = pace_of(reader, view, manner.rate, paced=manner.paced, workers=manner.workers)
             if pace:
                 pace.__enter__()
             _kept[key] = reader, pace

@@ -200,13 +200,8 @@ class _Run:
         )
 
     def _tell_of(self, held_back: PaceReport) -> None:
-        if held_back.no_canary:
-            self.telling.told(f"no canary watched the view: {held_back.no_canary}")
-        if held_back.pauses:
-            self.telling.told(
-                f"paused {held_back.pauses:,} times, {held_back.paused_s:.0f} s in all, since balance queries "
-                f"took up to {held_back.worst_p99_ms or 0:.1f} ms (p99)"
-            )
+        for sentence in held_back.sentences():
+            self.telling.told(sentence)
 
     def _folder(self, opened: ExitStack, pace: Pace | None) -> Folder:
         request, profile = self.request, self.reader.profile

@@ -1,9 +1,7 @@
 """How fast a scan may go: never faster than the user said, and no faster than the queries of others can bear.
 
-A canary, a small read of the view, is timed all the while. When the 99th percentile of its latest times passes the
-limit, every worker of the scan waits until the canary is well again, and goes on at half the rate; while it is well the
-rate grows slowly (additive increase, multiplicative decrease: Chiu and Jain, "Analysis of the Increase and Decrease
-Algorithms for Congestion Avoidance in Computer Networks", 1989).
+A canary, a small read of the view, is timed before the scan and all the while. `store.throttle` decides by it what rate
+is allowed; here its threads read the canary and hold the workers of the scan back.
 """
 
 from __future__ import annotations
@@ -11,42 +9,41 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import Self
 
+from balancebook.progress import status
 from balancebook.store.canary import Canary, draw_canary
 from balancebook.store.errors import StoreError
 from balancebook.store.reader import Reader
 from balancebook.store.schema import Table
+from balancebook.store.throttle import START, Throttle
 
 CANARY_EVERY_S = 0.05
-# A hundred canaries that are well: the 99th percentile is then the second slowest; of fewer it is the slowest.
-WINDOW_S = 6.0
-# So many canaries in a row within the limit end a pause.
-CALM = 5
-# With a canary a scan begins at START rows/s, and may fall to FLOOR: a page every half second.
-START, FLOOR = 10_000.0, 1_000.0
-GROW_EVERY_S = 1.0
-# The rate grows while the canary's p99 is below this part of the limit.
-WELL = 0.7
-# Before the first pause the rate is multiplied by FIRST_GROWTH, afterwards STEP of what was too much is added.
-FIRST_GROWTH, STEP = 1.5, 0.05
+# Before the scan: as many reads as these, or as many as fit into the time.
+BASELINE_READS, BASELINE_S = 30, 0.5
 # A rate is kept on average over this time; what was not used for longer is lost, so that no burst makes up for it.
 CREDIT_S = 0.1
+# So long may every canary fail before the scan is given up.
 PATIENCE_S = 120.0
+FLOOR = 5_000.0
 _TICK_S = 0.02
-_PAGE, _LEAST_PAGE, _IN_FLIGHT = 500, 10, 2
+_LEAST_PAGE, _IN_FLIGHT = 10, 2
 # A tenth of a second's work of two cores: over before a canary could tell anything.
 FREE_ROWS = 50_000
 
 
 @dataclass(frozen=True, slots=True)
 class PaceReport:
-    """How a scan was held back. worst_p99_ms: of any window, None without an answered canary; no_canary: why not."""
+    """How a scan was held back. worst_p99_ms: of any window, None without an answered canary; no_canary: why not.
+
+    baseline_p99_ms: without the scan, None if it was not measured. not_the_cause: how many of the pauses did not help.
+    reason: why the scan is not read faster now, "" if nothing but the server holds it back.
+    """
 
     pauses: int
     paused_s: float
@@ -54,6 +51,21 @@ class PaceReport:
     canaries: int
     failed: int
     no_canary: str
+    baseline_p99_ms: float | None = None
+    not_the_cause: int = 0
+    reason: str = ""
+
+    def sentences(self) -> list[str]:
+        """What there is to say at the end of the scan, for people; nothing if nothing held it back."""
+        said = [f"no canary watched the view: {self.no_canary}"] if self.no_canary else []
+        if self.pauses:
+            without = self.not_the_cause
+            useless = f"; {without:,} of them did not help: the scan is not the cause" if without else ""
+            said.append(
+                f"throttled: {self.pauses:,} pauses, {self.paused_s:.0f} s in all, since balance queries took up to "
+                f"{self.worst_p99_ms or 0:.1f} ms (p99; without the scan {self.baseline_p99_ms or 0:.1f} ms){useless}"
+            )
+        return said
 
 
 class NoTimeToWait(StoreError):
@@ -63,8 +75,9 @@ class NoTimeToWait(StoreError):
 class Pace:
     """Holds the workers of a scan back; one for all of them, used as a context (the canary is read meanwhile).
 
-    `rate`: rows/s of all workers together. `limit_ms`: of the canary's 99th percentile. `no_canary`: why there is none.
-    `free_rows`: so many are read before anybody waits.
+    `rate`: rows/s of all workers together. `limit_ms`: of the canary's 99th percentile. `floor`: rows/s that are
+    allowed however slow the canary is. `no_canary`: why there is none. `free_rows`: so many are read before anybody
+    waits. `workers`: so many scan at the same time, each with a pace of its own; `floor` is the share of this one.
     """
 
     def __init__(  # noqa: PLR0913 (keywords with defaults, each of them used)
@@ -73,6 +86,8 @@ class Pace:
         rate: float | None = None,
         canary: Canary | None = None,
         limit_ms: float = math.inf,
+        floor: float = FLOOR,
+        workers: int = 1,
         no_canary: str = "",
         patience_s: float = PATIENCE_S,
         free_rows: int = 0,
@@ -81,45 +96,54 @@ class Pace:
     ) -> None:
         if rate is not None and not 0 < rate < math.inf:
             raise ValueError(f"rate {rate!r} is not a number of rows/s above 0")
+        if not 0 < floor < math.inf:
+            raise ValueError(f"floor {floor!r} is not a number of rows/s above 0")
         self._most, self._limit_ms, self._patience_s = rate or math.inf, limit_ms, patience_s
         self._canary, self._no_canary, self._free = canary, no_canary, free_rows
-        self._stopped = threading.Event()
+        self._stopped, self._ended = threading.Event(), ExitStack()
         self._clock, self._sleep = clock, sleep or self._stopped.wait
         self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
-        # What is allowed now, and when all that was read until now is paid for.
-        self._allowed = min(self._most, START) if math.isfinite(limit_ms) else self._most
-        self._paid_at = clock()
-        self._growth: float | None = None
-        self._grown_at, self._held_back = clock(), False
-        self._window: deque[tuple[float, float]] = deque()
+        now = clock()
+        self._throttle: Throttle | None = None
+        if math.isfinite(limit_ms):
+            self._throttle = Throttle(
+                limit_ms=limit_ms,
+                floor=floor,
+                most=self._most,
+                start=START / workers,
+                alone=workers == 1,
+                now=now,
+            )
+        # Rows that were read; those for which somebody waits or has waited; those that the rate has allowed until then.
+        self._rows, self._asked_for, self._granted, self._granted_at = 0, 0.0, 0.0, now
         self._asked_at: float | None = None
-        self._paused_at: float | None = None
-        self._calm = self._pauses = self._canaries = self._failed = 0
-        self._paused_s, self._worst_ms = 0.0, 0.0
+        self._failing_since: float | None = None
+        self._canaries = self._failed = 0
 
     def __enter__(self) -> Self:
+        """Measure the canary without the scan, for up to half a second, then begin to watch it."""
         if self._canary:
-            self._thread = threading.Thread(
-                target=self._watch, args=(self._canary,), name="canary", daemon=True
-            )
-            self._thread.start()
+            self._measure(self._canary)
+            thread = threading.Thread(target=self._watch, args=(self._canary,), name="canary", daemon=True)
+            thread.start()
+            self._ended.callback(thread.join)
+        self._ended.enter_context(status(self.status))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-        if self._thread:
-            self._thread.join()
+        self._ended.close()
 
     def stop(self) -> None:
         """Let nobody wait any more: who waits, or would, gets a StoreError. The canary ends too."""
         self._stopped.set()
 
     def page_size(self, wanted: int) -> int:
-        """How many rows a page may have: one holds a core of the server, and others wait for it."""
-        return min(wanted, _PAGE, max(_LEAST_PAGE, int(min(self._most, 1e9) * CREDIT_S)))
+        """How many rows the next page may have: no more than are allowed in a tenth of a second, since a page holds a
+        core of the server. Small pages cost the server more for each row, so they are not smaller than that."""
+        return min(wanted, max(_LEAST_PAGE, int(min(self.allowed, 1e9) * CREDIT_S)))
 
     def in_flight(self, wanted: int) -> int:
         """How many ranges may be read at a time."""
@@ -128,69 +152,105 @@ class Pace:
     def wait(self, rows: int, until: float = math.inf) -> None:
         """Wait until a further page may be asked for; `rows` were in the page just received, 0 before the first.
 
-        Raises StoreError of kind timeout when stopped, or when the canary has not been well for `patience_s` seconds,
-        NoTimeToWait at once if that is beyond `until`, by the clock: what was to be read is then not read.
+        Raises StoreError of kind timeout when stopped, or when every canary has failed for `patience_s` seconds,
+        NoTimeToWait when it would end after `until`, by the clock; at once if that is sure. What was to be read is then
+        not read.
         """
-        if self._is_free(rows):
-            return
-        due: float | None = None
+        self._require_going_on()
+        with self._lock:
+            self._rows += rows
+            if self._free > 0:
+                self._free -= rows
+                return
+            self._grant(self._clock())
+            self._asked_for += rows
+            mine = self._asked_for
         while True:
             self._require_going_on()
             with self._lock:
                 now = self._clock()
-                if self._suffering(now):
-                    # When it is over, not all go at once.
-                    due, left = None, _TICK_S
-                else:
-                    due = self._pay(rows, now) if due is None else due
-                    left = due - now
-                    self._held_back |= left > 0
-            if left <= 0:
+                self._grant(now)
+                missing, rate = mine - self._granted, self._rate(now)
+            # Less than a row is rounding: the time for it may be too short for any clock.
+            if missing < 0.001 and rate:
                 return
-            if now + left > until:
+            # What the canary allows may be more in a moment; what the user allows stays.
+            if now + missing / self._most > until or now >= until:
                 raise NoTimeToWait("timeout", "There was no time to wait for the pace.", "Allow more time.")
-            self._sleep(min(left, _TICK_S))
-
-    def _is_free(self, rows: int) -> bool:
-        self._require_going_on()
-        with self._lock:
-            free = self._free > 0
-            self._free -= rows
-            return free
+            self._sleep(min(missing / rate if rate else _TICK_S, _TICK_S))
 
     def report(self) -> PaceReport:
         """What has happened so far."""
         with self._lock:
+            throttle, answered = self._throttle, self._canaries > self._failed
+            if throttle is None:
+                return PaceReport(0, 0.0, None, self._canaries, self._failed, self._no_canary)
             now = self._clock()
-            paused_s = self._paused_s + (now - self._paused_at if self._paused_at is not None else 0)
-            answered = self._canaries > self._failed
-            worst = self._worst_ms if answered else None
-            return PaceReport(self._pauses, paused_s, worst, self._canaries, self._failed, self._no_canary)
+            return PaceReport(
+                pauses=throttle.pauses,
+                paused_s=throttle.paused_until(now),
+                worst_p99_ms=throttle.worst_ms if answered else None,
+                canaries=self._canaries,
+                failed=self._failed,
+                no_canary=self._no_canary,
+                baseline_p99_ms=throttle.baseline_ms,
+                not_the_cause=throttle.not_the_cause,
+                reason=throttle.reason(now),
+            )
+
+    def status(self) -> str:
+        """The rate that is allowed now and why, for the line of progress; "" if nothing holds the scan back."""
+        with self._lock:
+            now = self._clock()
+            rate, reason = self._rate(now), self._throttle.reason(now) if self._throttle else ""
+            if self._failing_since is not None:
+                reason = "reads of the view fail or have no answer"
+            paused = self._throttle is not None and self._throttle.paused
+        if reason or paused:
+            state = "paused" if paused or not rate else f"throttled to {rate:,.0f} rows/s"
+            return f"{state}: {reason or 'balance queries are slow'}"
+        return f"at most {self._most:,.0f} rows/s, as asked for" if rate == self._most < math.inf else ""
 
     @property
     def allowed(self) -> float:
-        """Rows/s allowed now; infinite if nothing limits them. In a pause: those allowed after it."""
-        return self._allowed
+        """Rows/s allowed now; infinite if nothing limits them."""
+        return self._throttle.rate if self._throttle else self._most
 
     def asking(self) -> None:
-        """A canary is sent now. Until it is answered in time nobody is held back; then everybody is."""
-        self._asked_at = self._clock()
+        """A canary is sent now. While it takes longer than it may, the scan goes at its floor."""
+        with self._lock:
+            self._grant(self._clock())
+            self._asked_at = self._clock()
 
     def answered(self, *, failed: bool = False) -> None:
         """The canary that was sent is answered, or has failed, which counts as beyond any limit."""
         with self._lock:
             now, asked_at = self._clock(), self._asked_at
-            ms = math.inf if failed or asked_at is None else 1000 * (now - asked_at)
-            self._asked_at = None
+            self._grant(now)
             self._canaries += 1
             self._failed += failed
-            p99 = self._window_p99(ms, now)
-            if self._paused_at is None:
-                self._judge(p99, now)
-            else:
-                self._calm = self._calm + 1 if ms <= self._limit_ms else 0
-                if self._calm >= CALM:
-                    self._resume(now, self._paused_at)
+            if not failed:
+                self._failing_since = None
+            elif self._failing_since is None:
+                self._failing_since = now if asked_at is None else asked_at
+            self._asked_at = None
+            if self._throttle:
+                ms = math.inf if failed or asked_at is None else 1000 * (now - asked_at)
+                self._throttle.observe(ms, now, self._rows)
+
+    def _measure(self, canary: Canary) -> None:
+        """What the canary takes before the scan."""
+        times = list(canary.tried_ms)
+        end = self._clock() + BASELINE_S
+        while len(times) < BASELINE_READS and (asked_at := self._clock()) < end:
+            try:
+                canary.read()
+            except StoreError:
+                # Whether it can be read at all is seen while it is watched.
+                break
+            times.append(1000 * (self._clock() - asked_at))
+        if self._throttle:
+            self._throttle.before_scan(times, self._clock())
 
     def _watch(self, canary: Canary) -> None:
         while not self._stopped.wait(CANARY_EVERY_S):
@@ -205,79 +265,56 @@ class Pace:
     def _require_going_on(self) -> None:
         if self._stopped.is_set():
             raise StoreError("timeout", "The scan was stopped before its end.", "Run it again.")
-        asked_at, paused_at = self._asked_at, self._paused_at
-        since = asked_at if paused_at is None else paused_at
+        since = self._asked_at if self._failing_since is None else self._failing_since
         if since is not None and self._clock() - since > self._patience_s:
             raise StoreError(
                 "timeout",
-                f"The scan was paused for {self._patience_s:g} s: reads of the view took longer than "
-                f"{self._limit_ms:g} ms, or failed, all the time.",
-                "Run it when the cluster has less to do, or raise limits.balance_p99_ms in the profile.",
+                f"The scan was paused for {self._patience_s:g} s: all small reads of the view failed, or had no "
+                "answer.",
+                "Run it when the cluster is well, or with --no-pace.",
             )
 
-    def _suffering(self, now: float) -> bool:
-        asked_at = self._asked_at
-        overdue = asked_at is not None and 1000 * (now - asked_at) > self._limit_ms
-        return overdue or self._paused_at is not None
+    def _rate(self, now: float) -> float:
+        """Rows/s allowed now: none while canaries fail, the floor while one takes too long."""
+        if self._throttle is None:
+            return self._most
+        if self._failing_since is not None:
+            return 0.0
+        overdue = self._asked_at is not None and 1000 * (now - self._asked_at) > self._throttle.bound_ms
+        return self._throttle.floor if overdue else self._throttle.rate
 
-    def _pay(self, rows: int, now: float) -> float:
-        """When the rows are paid for, if they are put behind all the others."""
-        self._paid_at = max(self._paid_at, now - CREDIT_S) + rows / self._allowed
-        return self._paid_at
-
-    def _window_p99(self, ms: float, now: float) -> float:
-        self._window.append((now, ms))
-        while self._window[0][0] < now - WINDOW_S:
-            self._window.popleft()
-        p99 = _p99([each for _, each in self._window])
-        if math.isfinite(p99):
-            self._worst_ms = max(self._worst_ms, p99)
-        return p99
-
-    def _judge(self, p99: float, now: float) -> None:
-        if p99 > self._limit_ms:
-            self._pause(now)
-        elif p99 <= WELL * self._limit_ms and now - self._grown_at >= GROW_EVERY_S:
-            self._grow(now)
-
-    def _pause(self, now: float) -> None:
-        self._pauses += 1
-        self._paused_at, self._calm = now, 0
-        self._growth = STEP * self._allowed
-        self._allowed = min(self._most, max(FLOOR, self._allowed / 2))
-
-    def _resume(self, now: float, paused_at: float) -> None:
-        self._paused_s += now - paused_at
-        self._paused_at = None
-        # What was slow has been answered for.
-        self._window.clear()
-        self._paid_at = self._grown_at = now
-
-    def _grow(self, now: float) -> None:
-        # A rate that nobody reached would grow beyond all use, and halving it would change nothing.
-        if self._held_back:
-            grown = self._allowed * FIRST_GROWTH if self._growth is None else self._allowed + self._growth
-            self._allowed = min(self._most, grown)
-        self._grown_at, self._held_back = now, False
+    def _grant(self, now: float) -> None:
+        """Allow what the rate has allowed since the last time."""
+        rate = self._rate(now)
+        if math.isinf(rate):
+            self._granted = self._asked_for
+        else:
+            more = self._granted + rate * max(0.0, now - self._granted_at)
+            # What is left of a higher rate is lost too.
+            self._granted = min(more, self._asked_for + rate * CREDIT_S)
+        self._granted_at = now
 
 
-def _p99(values: Sequence[float]) -> float:
-    """The nearest-rank 99th percentile, as latency.percentile has it: of fewer than 100 values the largest."""
-    return sorted(values)[-(-99 * len(values) // 100) - 1]
-
-
-def open_pace(reader: Reader, view: Table, *, rate: float | None = None) -> Pace:
-    """The pace of a scan of a view and its base, by the profile's limits.balance_p99_ms; to be entered.
+def open_pace(reader: Reader, view: Table, *, rate: float | None = None, workers: int = 1) -> Pace:
+    """The pace of a scan of a view and its base, by the profile's limits; to be entered.
 
     `rate`: rows/s of both sides together; without one the first 50,000 rows are read at once. Without a canary (an
-    empty or unreadable view) only the rate holds, and the report says why.
+    empty or unreadable view) only the rate holds, and the report says why. `workers`: so many scan at the same time,
+    each with a pace of its own, and share what the profile allows.
     """
     try:
         canary = draw_canary(reader, view)
     except StoreError as error:
         return Pace(rate=rate, no_canary=str(error))
-    limit_ms, free = reader.profile.limits.balance_p99_ms, 0 if rate else FREE_ROWS
-    return Pace(rate=rate, canary=canary, limit_ms=limit_ms, free_rows=free)
+    limits = reader.profile.limits
+    return Pace(
+        rate=rate,
+        canary=canary,
+        limit_ms=limits.balance_p99_ms,
+        floor=limits.floor_rows_per_s / workers,
+        workers=workers,
+        free_rows=0 if rate else FREE_ROWS // workers,
+    )
 
 
 def waiting(pace: Pace | None, until: float = math.inf) -> Callable[[int], None]:
@@ -285,8 +322,8 @@ def waiting(pace: Pace | None, until: float = math.inf) -> Callable[[int], None]
     return partial(pace.wait, until=until) if pace else lambda _rows: None
 
 
-def pace_of(reader: Reader, view: Table, rate: float | None, *, paced: bool) -> Pace | None:
+def pace_of(reader: Reader, view: Table, rate: float | None, *, paced: bool, workers: int = 1) -> Pace | None:
     """The pace of a scan: with a canary if `paced`; by the rate alone, or none at all, if not."""
     if paced:
-        return open_pace(reader, view, rate=rate)
+        return open_pace(reader, view, rate=rate, workers=workers)
     return Pace(rate=rate) if rate else None

@@ -24,6 +24,7 @@ PAGE_SIZE = 5000
 _SPLIT = 4
 NARROW = 10
 _STRIDE = 8
+_TICK_S = 1.0
 MAY_PASS = ("timeout", "unavailable", "unreachable")
 
 Progress = Callable[["ScanReport"], None]
@@ -121,8 +122,9 @@ class RangeScan(Generic[Gathered]):
     range short.) A range that cannot be read is tried again in smaller parts with smaller pages, and the parts that
     still fail are named in the report. When twice as many attempts in a row as are in flight have had no answer, the
     server is taken for gone and all that is left is unknown: a paused server ends a scan in seconds. More than
-    `budget_rows` rows of a table end it: it is truncated. With a `pace` pages are smaller and fewer ranges in flight,
-    and a scan that is left before its end stops its pace; to wait for it is the reader's part. What no retry can mend
+    `budget_rows` rows of a table end it: it is truncated. With a `pace` fewer ranges are in flight, and a scan that is
+    left before its end stops its pace; to wait for it, and to ask it for the size of each page, is the reader's part.
+    `progress` is called with the report after every range, and every second. What no retry can mend
     (a permission, a missing table) is raised at once as StoreError.
     """
 
@@ -140,7 +142,7 @@ class RangeScan(Generic[Gathered]):
     ) -> None:
         self._tasks, self._read, self._progress, self._pace = tasks, read, progress, pace
         self._in_flight = pace.in_flight(in_flight) if pace else in_flight
-        self._page_size = pace.page_size(page_size) if pace else page_size
+        self._page_size = page_size
         self._budget, self._fetched = budget_rows, {task.table: 0 for task in tasks}
         self._lock = threading.Lock()
         self._failures_in_a_row = 0
@@ -157,7 +159,10 @@ class RangeScan(Generic[Gathered]):
                 # One more than is worked on, so that no worker waits for what is done with the last range.
                 while waiting and len(running) <= self._in_flight:
                     running.add(pool.submit(self._try, waiting.popleft()))
-                done, running = wait(running, return_when=FIRST_COMPLETED)
+                done, running = wait(running, timeout=_TICK_S, return_when=FIRST_COMPLETED)
+                if self._progress and not done:
+                    # A range may take minutes where the scan is held back: meanwhile it is said why.
+                    self._progress(self.report)
                 for future in done:
                     yield from self._settle(future.result())
         except BaseException:

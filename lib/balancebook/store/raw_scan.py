@@ -70,16 +70,18 @@ def raw_scan(  # noqa: PLR0913 (keywords with defaults, each of them used)
         where = filtered(clause, wheres[task.table] if wheres else "")
         cql = f"SELECT {selected} FROM {table.cql_name}{where}{end}"
 
+        def allowed() -> int:
+            return fitted.of(task.table, pace.page_size(page_size) if pace else page_size)
+
         def of_next(page: RawPage) -> int:
             fitted.saw(task.table, page)
-            return fitted.of(task.table, page_size)
+            return allowed()
 
-        first = fitted.of(task.table, page_size)
         pages = raw_pages(
             reader,
             cql,
             params,
-            page_size=first,
+            page_size=allowed(),
             rows_of_next=of_next,
             consistency=consistency,
             wait=waiting(pace),

@@ -83,7 +83,8 @@ def scan(  # noqa: PLR0913  (keywords with defaults, each of them used)
         rows: list[Row] = []
         cql = f"SELECT {selected} FROM {table.cql_name}{filtered(clause, where)}{first}{suffix}"
         wait(0)
-        for page in reader.pages(cql, params, page_size=page_size):
+        size = pace.page_size(page_size) if pace else page_size
+        for page in reader.pages(cql, params, page_size=size):
             wait(len(page))
             allowed = grant(len(page))
             rows += page[:allowed]
