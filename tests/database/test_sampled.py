@@ -163,12 +163,14 @@ def test_a_range_read_only_in_part_is_no_sound_one(
     # Rows come in descending order of seq.
     inject.import_cells(VIEW, [("DELETE FROM {table} WHERE user_id = 1 AND asset_id = 1 AND seq < 5000", ())])
     view = there(reader, keyspace)
+    held = 0
     for seed in range(5):
         report = sampled(reader, view, grace_s=0, ranges=128, seed=seed, sleep=lambda _: None)
         for side in (report.base, report.view):
-            assert side.bound >= 1 / side.ranges
-        if report.base.capped and report.base.read:
-            assert report.base.unsettled > 0
+            assert (side.unsettled + side.faulty > 0) is bool(side.capped)
+            held += side.bound >= 1 / side.ranges
+    # One range in 31 is wrong; 128 draws miss it once in sixty times.
+    assert held >= 9
 
 
 def share_of_ranges(reader: Reader, table: Table, key: str, users: set[int]) -> float:
@@ -259,6 +261,19 @@ def test_a_deadline_holds_for_drawing_grace_and_confirming(
     assert 0.5 < report.seconds < 3 + reader.profile.limits.request_timeout_s
 
 
+def until_rows_are_met(reader: Reader, view: View) -> SampledReport:
+    """A sample of a server that has just come back: while its estimates cannot be read, the ranges drawn are too narrow
+    to hold a row, and that is unknown."""
+    for _ in range(20):
+        report = drawn(reader, view, ranges=64)
+        if report.rows_base:
+            return report
+        assert report.verdict is Verdict.UNKNOWN
+        assert "no row was met" in report.message or not report.complete
+        time.sleep(0.5)
+    raise AssertionError("no row was met in twenty samples")
+
+
 @pytest.mark.usefixtures("fine")
 def test_a_server_paused_meanwhile_leaves_the_ranges_unknown(
     disposable: Callable[..., Node], profile_of: Callable[..., Profile]
@@ -281,7 +296,7 @@ def test_a_server_paused_meanwhile_leaves_the_ranges_unknown(
         assert f"token ranges ({lo}, {hi}]" in report.message
         assert report.seconds < 5
         assert unread.verdict is Verdict.UNKNOWN
-        assert drawn(reader, view, ranges=64).verdict is Verdict.PASS
+        assert until_rows_are_met(reader, view).verdict is Verdict.PASS
         try:
             # The time ends before the server's silence is noticed.
             late = drawn(reader, view, deadline_s=1, progress=lambda *_: node.pause())
