@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,10 @@ from balancebook.reconcile.keys_file import read_keys
 from balancebook.reconcile.kinds import Kind
 from balancebook.reconcile.options import Options
 from balancebook.reconcile.partitions import compare_partitions
-from balancebook.reconcile.report import ComparisonReport
+from balancebook.reconcile.report import ComparisonReport, Difference
 from balancebook.reconcile.sampled import sampled
 from balancebook.reconcile.sides import base_side, view_side
-from balancebook.reconcile.writetimes import read_write_times
+from balancebook.reconcile.writetimes import read_write_times, why_unread
 from balancebook.store.cql.decoding import Undecoded
 from balancebook.store.estimate import estimate
 from balancebook.store.metered import MeteredReader
@@ -174,3 +175,18 @@ def test_each_has_its_write_times(reader: Reader, place: str) -> None:
     assert all(
         isinstance(time, int) for each in times for side in (each.base, each.view) for time in side.values()
     )
+
+
+def test_a_key_that_cannot_be_bound_loses_its_own_write_times_alone(reader: Reader, place: str) -> None:
+    view = view_of(reader, place, "late")
+    report = _full(reader, view, Path())
+    unbindable = [
+        Difference(Kind.LOST, (raw(FAR), f"p{number}", raw(FAR)), (1,), None) for number in range(40)
+    ]
+    report = replace(report, samples=(*unbindable, *report.samples))
+    written = list(read_write_times(reader, (base_side(reader, view), view_side(view)), report))
+    assert [each.base for each in written[:40]] == [{}] * 40
+    assert all("does not fit" in each.unread for each in written[:40])
+    assert [each.unread for each in written[40:]] == [""] * 4
+    assert [set(each.base) for each in written[40:]] == [{"v"}] * 4
+    assert why_unread(written).startswith("The write times of 40 of 44 samples could not be read: reading ")

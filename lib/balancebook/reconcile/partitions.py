@@ -18,6 +18,7 @@ from balancebook.reconcile.report import ComparisonReport, Difference, summed_up
 from balancebook.reconcile.sides import Side, base_side, view_side
 from balancebook.reconcile.slices import Slice, SliceReader
 from balancebook.reconcile.values import Cells, to_json
+from balancebook.store.cql.values import text_of
 from balancebook.store.errors import StoreError
 from balancebook.store.pace import Pace
 from balancebook.store.ranges import MAY_PASS, ScanReport
@@ -280,7 +281,7 @@ def _count(number: int, what: str) -> str:
 def _names(columns: Sequence[str], partitions: Sequence[Cells]) -> str:
     """The first few partitions as column=value."""
     named = [
-        " ".join(f"{name}={to_json(value)}" for name, value in zip(columns, partition, strict=True))
+        " ".join(f"{name}={text_of(value)}" for name, value in zip(columns, partition, strict=True))
         for partition in partitions[:_NAMED]
     ]
     more = [f"{len(partitions) - _NAMED:,} more"] if len(partitions) > _NAMED else []

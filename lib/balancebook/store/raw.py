@@ -62,9 +62,14 @@ class RawPage:
 def decode(types: Sequence[Any], row: Sequence[bytes | None]) -> tuple[Any, ...]:
     """A row's cells, or the first of them, as the reading session decodes them.
 
-    What cannot be decoded (a timestamp of the year 10000) stays bytes: store.cql.decoding.Undecoded.
+    What cannot be decoded (a timestamp of the year 10000) stays bytes: store.cql.decoding.Undecoded. So does an empty
+    number or time, which the driver takes for null.
     """
-    return decoding.decode(types, row, VALUE_PROTOCOL)
+    values = decoding.decode(types, row, VALUE_PROTOCOL)
+    return tuple(
+        decoding.Undecoded(b"") if value is None and cell is not None else value
+        for value, cell in zip(values, row, strict=False)
+    )
 
 
 def encode(cql_type: Any, value: Any) -> bytes:
