@@ -123,7 +123,7 @@ def test_every_way_of_reading_gives_its_bytes_and_keeps_the_connection(reader: R
 
 def test_what_was_decoded_can_be_asked_for_again(reader: Reader, place: str) -> None:
     """As keys, those of which the driver alone would make another millisecond too."""
-    keys = reader.rows(f"SELECT p, c, at FROM {place}.late WHERE p = 6")
+    keys = reader.rows(f"SELECT p, c, at FROM {place}.late WHERE p = 13")
     for p, c, at in keys:
         assert reader.rows(f"SELECT v FROM {place}.late WHERE p = ? AND c = ?", (p, c)) == [(1,)]
         assert reader.rows(f"SELECT v FROM {place}.late_by WHERE at = ? AND p = ? AND c = ?", (at, p, c)) == [

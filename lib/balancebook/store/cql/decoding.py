@@ -7,17 +7,19 @@ then fails as well, as if the server were down.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from io import BytesIO
-from typing import Any
+from typing import Any, TypeVar
 
 from cassandra.cqltypes import MapType, SetType, _ParameterizedType, _SimpleParameterizedType
 from cassandra.protocol import ProtocolHandler, ResultMessage
 from cassandra.query import BoundStatement
 
 from balancebook.store.cql.values import milliseconds, pairs_of
+from balancebook.store.errors import StoreError
 
+T = TypeVar("T")
 # Of the native protocol: collections and their elements are encoded alike from version 3 on.
 _LENGTH_BYTES = 4
 
@@ -29,6 +31,20 @@ class Undecoded(bytes):
         return f"0x{self.hex()}"
 
     __repr__ = __str__
+
+
+def readable(value: T, what: str) -> T:
+    """The value itself, for who needs a number or a time. Raises StoreError if it could not be decoded.
+
+    `what` begins the message: "trading.ledger: the amount".
+    """
+    if isinstance(value, Undecoded):
+        raise StoreError(
+            "protocol",
+            f"{what} cannot be read: its value is {value}.",
+            "Look at the row, and correct its value.",
+        )
+    return value
 
 
 class _SetAsTuple(_SimpleParameterizedType):  # type: ignore[misc]
@@ -163,5 +179,7 @@ def bind(bound: BoundStatement, params: Sequence[Any]) -> None:
 def _for_driver(value: Any) -> Any:
     """The driver cuts off what a decoded timestamp is short of its millisecond, also within a key's tuples."""
     if isinstance(value, tuple | list):
-        return [_for_driver(each) for each in value]
+        return tuple(_for_driver(each) for each in value)
+    if isinstance(value, Mapping):
+        return {_for_driver(key): _for_driver(item) for key, item in pairs_of(value)}
     return milliseconds(value) if isinstance(value, datetime) else value
