@@ -8,13 +8,15 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from cassandra.cluster import Session
 
 from balancebook.demo.faults import Injector
 from balancebook.demo.node import Node
-from balancebook.demo.schema import create_schema
+from balancebook.demo.schema import WALLETS, create_schema
+from balancebook.doctor.examination import examine_profile
 from balancebook.reconcile.engine import reconcile
 from balancebook.reconcile.keys_file import read_keys
 from balancebook.reconcile.kinds import Kind
@@ -24,12 +26,15 @@ from balancebook.reconcile.report import ComparisonReport, Difference
 from balancebook.reconcile.sampled import sampled
 from balancebook.reconcile.sides import base_side, view_side
 from balancebook.reconcile.writetimes import read_write_times, why_unread
+from balancebook.settings import EMBEDDED_WALLETS, Profile, load_profile, retarget
 from balancebook.store.cql.decoding import Undecoded
 from balancebook.store.estimate import estimate
 from balancebook.store.metered import MeteredReader
 from balancebook.store.reader import Reader
 from balancebook.store.scan import scan
 from balancebook.store.schema import View, read_table, read_view
+from balancebook.verdict import Verdict
+from checking import GRACE_S, Ask, nowhere
 
 # The first millisecond of the year 10000, the largest there is, and one that the driver decodes 8 us too early.
 FAR, LAST, SHORT = 253_402_300_800_000, 2**63 - 1, 16_725_225_600_123
@@ -190,3 +195,56 @@ def test_a_key_that_cannot_be_bound_loses_its_own_write_times_alone(reader: Read
     assert [each.unread for each in written[40:]] == [""] * 4
     assert [set(each.base) for each in written[40:]] == [{"v"}] * 4
     assert why_unread(written).startswith("The write times of 40 of 44 samples could not be read: reading ")
+
+
+OWNER, DEEP = UUID("f47ac10b-58cc-4372-a567-0e02b2c3d479"), UUID(int=9)
+# Scale and digits: of 5,000, more than can be decoded.
+HUGE = b"\0\0\0\0" + b"\x77" * 2100
+
+
+@pytest.fixture(scope="module")
+def exchange(environment: dict[str, str], session: Session, server: Node) -> Iterator[Profile]:
+    """The demo's second exchange, with an entry of the year 10000, and one owner with a balance of 5,000 digits."""
+    name = f"far_wallets_{os.getpid()}"
+    create_schema(session.execute, name, exchange=WALLETS)
+    for owner, number, balance, moment in (
+        (OWNER, 1, "1.1", 1_700_000_000_000),
+        (OWNER, 2, "1.2", FAR),
+        (DEEP, 1, f"blob_as_decimal(0x{HUGE.hex()})", LAST),
+    ):
+        session.execute(
+            f"INSERT INTO {name}.wallet_journal (owner, coin, entry_no, amount_change, balance, kind, booked_at) "
+            f"VALUES ({owner}, 'xbt', {number}, 1.1, {balance}, 'deposit', {moment})"
+        )
+    with server.admin() as admin:
+        for table in ("wallet_journal", "wallets_by_owner"):
+            admin.flush(name, table)
+        admin._exec("org.apache.cassandra.db:type=StorageService", "refreshSizeEstimates")
+    profile = load_profile(EMBEDDED_WALLETS, env=environment).model_copy(update={"grace_s": GRACE_S})
+    yield retarget(profile, keyspace=name, gateway_url=nowhere())
+    session.execute(f"DROP KEYSPACE {name}")
+
+
+def test_an_account_with_an_entry_of_the_year_10000(ask: Ask, exchange: Profile) -> None:
+    for code in ("Q001", "Q003"):
+        result = ask(code, exchange, user_id=str(OWNER), strategy="skip_scan", assets_from="scan")
+        assert result.verdict is Verdict.PASS, result
+    assert ask("V005", exchange).verdict is Verdict.PASS
+
+
+def test_a_balance_that_is_no_readable_number_is_named(ask: Ask, exchange: Profile) -> None:
+    result = ask("Q003", exchange, user_id=str(DEEP), strategy="skip_scan")
+    assert result.verdict is Verdict.UNKNOWN
+    assert "wallet_journal.balance cannot be read: its value is 0x0000000077" in result.message
+    result = ask("L003", exchange)
+    assert result.verdict is Verdict.UNKNOWN
+    assert "cannot be read: its value is 0x0000000077" in result.message
+    assert len(result.message) < 1000
+
+
+def test_the_doctor_reads_such_tables(exchange: Profile) -> None:
+    report = examine_profile(exchange, "built in")
+    rows = {row.subject: row for row in report.rows}
+    for table in ("wallet_journal", "wallets_by_owner"):
+        assert rows[f"read {exchange.keyspace}.{table}"].verdict is Verdict.PASS
+    assert "shutdown" not in report.text()

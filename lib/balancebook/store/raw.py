@@ -65,11 +65,12 @@ def decode(types: Sequence[Any], row: Sequence[bytes | None]) -> tuple[Any, ...]
     What cannot be decoded (a timestamp of the year 10000) stays bytes: store.cql.decoding.Undecoded. So does an empty
     number or time, which the driver takes for null.
     """
-    values = decoding.decode(types, row, VALUE_PROTOCOL)
-    return tuple(
-        decoding.Undecoded(b"") if value is None and cell is not None else value
-        for value, cell in zip(values, row, strict=False)
-    )
+    return tuple(_decoded(kind, cell) for kind, cell in zip(types, row, strict=False))
+
+
+def _decoded(cql_type: Any, cell: bytes | None) -> Any:
+    value = decoding.decode_cell(cql_type, cell, VALUE_PROTOCOL)
+    return decoding.Undecoded(b"") if value is None and cell is not None else value
 
 
 def encode(cql_type: Any, value: Any) -> bytes:

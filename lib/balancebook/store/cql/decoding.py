@@ -22,6 +22,7 @@ from balancebook.store.errors import StoreError
 T = TypeVar("T")
 # Of the native protocol: collections and their elements are encoded alike from version 3 on.
 _LENGTH_BYTES = 4
+_SHOWN = 60
 
 
 class Undecoded(bytes):
@@ -41,10 +42,14 @@ def readable(value: T, what: str) -> T:
     if isinstance(value, Undecoded):
         raise StoreError(
             "protocol",
-            f"{what} cannot be read: its value is {value}.",
+            f"{what} cannot be read: its value is {_short(str(value))}.",
             "Look at the row, and correct its value.",
         )
     return value
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 class _SetAsTuple(_SimpleParameterizedType):  # type: ignore[misc]
@@ -98,10 +103,11 @@ def _packed(number: int) -> bytes:
 
 def decode(types: Sequence[Any], row: Sequence[bytes | None], version: int) -> tuple[Any, ...]:
     """A row's cells, or the first of them, decoded by the driver's types; Undecoded where that fails."""
-    return tuple(_decoded(kind, cell, version) for kind, cell in zip(types, row, strict=False))
+    return tuple(decode_cell(kind, cell, version) for kind, cell in zip(types, row, strict=False))
 
 
-def _decoded(kind: Any, cell: bytes | None, version: int) -> Any:
+def decode_cell(kind: Any, cell: bytes | None, version: int) -> Any:
+    """One cell as `decode` has it."""
     try:
         return kind.from_binary(cell, version)
     except Exception:  # noqa: BLE001 (the driver's decoders raise whatever the bytes lead to)
@@ -133,7 +139,7 @@ class _Rows(PlainTypes, ProtocolHandler.message_types_by_opcode[ResultMessage.op
         start = f.tell()
         try:
             super().recv_results_rows(f, version, user_type_map, result_metadata, policy)
-        except Exception:  # noqa: BLE001 (as in _decoded)
+        except Exception:  # noqa: BLE001 (as in decode_cell)
             self.parsed_rows = None
         if self.parsed_rows is None:
             f.seek(start)
