@@ -12,9 +12,12 @@ from cassandra.cqltypes import (
     DecimalType,
     DoubleType,
     Int32Type,
+    ListType,
     MapType,
     SetType,
     TimeType,
+    TupleType,
+    UserType,
     UTF8Type,
 )
 from cassandra.util import Date, OrderedMapSerializedKey, SortedSet
@@ -23,7 +26,7 @@ from hypothesis import strategies as st
 
 from balancebook.assets import Registry, label
 from balancebook.reconcile.values import hashable_key, order_key, same_cells
-from balancebook.store.cql.decoding import Undecoded, _MapAsPairs, _SetAsTuple, readable
+from balancebook.store.cql.decoding import Undecoded, _MapAsPairs, _plain, _SetAsTuple, readable
 from balancebook.store.cql.values import cell_json, milliseconds, text_of, to_json
 from balancebook.store.errors import StoreError
 from balancebook.store.raw import decode, encode
@@ -54,7 +57,7 @@ def test_what_cannot_be_decoded_is_its_bytes(kind: Any, cell: bytes) -> None:
         str(value) == repr(value) == text_of(value) == to_json(value) == cell_text(value) == f"0x{cell.hex()}"
     )
     assert encode(kind, value) == cell
-    with pytest.raises(StoreError, match=f"The amount cannot be read: its value is 0x{cell.hex()}"):
+    with pytest.raises(StoreError, match=f"The amount cannot be read: its value is 0x{cell.hex()[:58]}"):
         readable(value, "The amount")
     assert decode([kind, kind], [None, cell]) == (None, value)
 
@@ -132,3 +135,19 @@ def test_a_varint_of_thousands_of_digits_is_compared() -> None:
 
 def test_an_unknown_asset_is_shown_by_its_bytes() -> None:
     assert label(b"\xca\xfe", Registry(())) == "#0xcafe"
+
+
+def test_types_within_types_are_plain_too() -> None:
+    """As of a statement that the driver prepared by its own types."""
+    sets = SetType.apply_parameters((Int32Type,))
+    nested = TupleType.apply_parameters((Int32Type, ListType.apply_parameters((sets,))))
+    own = UserType.make_udt_class(
+        "k", "part", ("a", "b"), (Int32Type, MapType.apply_parameters((Int32Type, nested)))
+    )
+    kind = _plain(own)
+    value = (1, ((2, (3, [(5, 4)])),))
+    cell = encode(kind, value)
+    assert decode([kind], [cell]) == (value,)
+    assert to_json(own.from_binary(cell, 4)) == [1, [[2, [3, [[4, 5]]]]]]
+    assert _plain(kind) is kind
+    assert _plain(DoubleType) is DoubleType

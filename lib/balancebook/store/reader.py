@@ -241,7 +241,7 @@ class Reader:
             if cql in self._prepared:
                 return self._prepared[cql]
         try:
-            prepared = self._session.prepare(cql)
+            prepared = decoding.with_plain_types(self._session.prepare(cql))
         except Exception as error:
             raise self._told(error, doing(cql)) from error
         with self._lock:

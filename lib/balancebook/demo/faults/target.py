@@ -170,7 +170,8 @@ class Prepared:
         if not values:
             return list(self._session.execute(cql))
         if cql not in self._known:
-            self._known[cql] = self._session.prepare(cql.replace("%s", "?"))
+            prepared = self._session.prepare(cql.replace("%s", "?"))
+            self._known[cql] = decoding.with_plain_types(prepared)
         bound = BoundStatement(self._known[cql])
         decoding.bind(bound, values)
         return list(self._session.execute(bound))

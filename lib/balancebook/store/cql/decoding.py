@@ -12,9 +12,9 @@ from datetime import datetime
 from io import BytesIO
 from typing import Any, TypeVar
 
-from cassandra.cqltypes import MapType, SetType, _ParameterizedType, _SimpleParameterizedType
+from cassandra.cqltypes import MapType, SetType, UserType, _ParameterizedType, _SimpleParameterizedType
 from cassandra.protocol import ProtocolHandler, ResultMessage
-from cassandra.query import BoundStatement
+from cassandra.query import BoundStatement, PreparedStatement
 
 from balancebook.store.cql.values import milliseconds, pairs_of
 from balancebook.store.errors import StoreError
@@ -114,6 +114,29 @@ def decode_cell(kind: Any, cell: bytes | None, version: int) -> Any:
         return cell if cell is None else Undecoded(cell)
 
 
+def with_plain_types(prepared: PreparedStatement) -> PreparedStatement:
+    """The statement, bound and decoded by the same types as the rows: the driver prepares by its own ones."""
+    prepared.column_metadata = [
+        each._replace(type=_plain(each.type)) for each in prepared.column_metadata or ()
+    ]
+    prepared.result_metadata = [(*each[:3], _plain(each[3])) for each in prepared.result_metadata or ()]
+    return prepared
+
+
+def _plain(kind: Any) -> Any:
+    """A type of the driver's whose sets and maps, at any depth, are tuples."""
+    inner = tuple(_plain(each) for each in kind.subtypes)
+    if issubclass(kind, SetType):
+        return _SetAsTuple.apply_parameters(inner)
+    if issubclass(kind, MapType):
+        return _MapAsPairs.apply_parameters(inner)
+    if inner == tuple(kind.subtypes):
+        return kind
+    if issubclass(kind, UserType):
+        return kind.make_udt_class(kind.keyspace, kind.typename, kind.fieldnames, inner)
+    return kind.apply_parameters(inner)
+
+
 class PlainTypes:
     """Sets and maps as tuples. A mixin, to be named before the driver's class of results.
 
@@ -123,10 +146,7 @@ class PlainTypes:
     @classmethod
     def read_type(cls, f: BytesIO, user_type_map: Any) -> Any:
         """As the driver calls it, for the types within a type too."""
-        kind = super().read_type(f, user_type_map)  # type: ignore[misc]
-        if issubclass(kind, SetType):
-            return _SetAsTuple.apply_parameters(kind.subtypes)
-        return _MapAsPairs.apply_parameters(kind.subtypes) if issubclass(kind, MapType) else kind
+        return _plain(super().read_type(f, user_type_map))  # type: ignore[misc]
 
 
 class _Rows(PlainTypes, ProtocolHandler.message_types_by_opcode[ResultMessage.opcode]):  # type: ignore[misc]
