@@ -92,7 +92,7 @@ class Registry:
 
     def by_id(self, asset_id: object) -> Asset | None:
         """The asset of that id, or None. An id of another CQL type (uuid) is found by its text."""
-        return self._ids.get(str(asset_id))
+        return self._ids.get(_id_text(asset_id))
 
     def by_symbol(self, symbol: str) -> Asset | None:
         """The asset of exactly that symbol, or None."""
@@ -108,7 +108,11 @@ def _refuse_repeated(what: str, values: list[str]) -> None:
 def label(asset_id: object, registry: Registry) -> str:
     """What a person sees for an asset: its symbol, or `#77` when the registry does not know it."""
     asset = registry.by_id(asset_id)
-    return asset.symbol if asset else f"#{asset_id}"
+    return asset.symbol if asset else f"#{_id_text(asset_id)}"
+
+
+def _id_text(asset_id: object) -> str:
+    return f"0x{asset_id.hex()}" if isinstance(asset_id, bytes) else str(asset_id)
 
 
 def to_decimal(raw: SupportsIndex, decimals: int) -> Decimal:

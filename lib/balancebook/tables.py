@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from balancebook.assets import format_amount
+from balancebook.store.cql.values import text_of
 from balancebook.verdict import MARKS
 
 NOTHING = "—"
@@ -21,10 +22,12 @@ _TEXT = ' class="text" style="text-align: left"'
 
 
 def cell_text(value: Any) -> str:
-    """A cell as people read it: a dash where there is nothing, a Decimal in its normal form."""
+    """A cell as people read it: a dash where there is nothing, a Decimal in its normal form, else as text_of."""
     if value is None or value is pd.NA or (isinstance(value, float) and pd.isna(value)):
         return NOTHING
-    return format_amount(value) if isinstance(value, Decimal) and value.is_finite() else str(value)
+    if isinstance(value, Decimal) and value.is_finite():
+        return format_amount(value)
+    return str(value) if isinstance(value, bool | float | pd.Timestamp) else text_of(value)
 
 
 def table_html(frame: pd.DataFrame) -> str:

@@ -13,11 +13,12 @@ from balancebook.checks import CHECKS
 from balancebook.doctor import Report, Row, abilities, examine
 from balancebook.doctor.examination import examine_profile
 from balancebook.doctor.reach import judge_certificate
-from balancebook.doctor.report import Ability
+from balancebook.doctor.report import Ability, not_read
 from balancebook.doctor.ring import bound_offset, judge_clock, judge_versions
 from balancebook.errors import ExitCode
 from balancebook.profile import Profile, Secret, Tls
 from balancebook.settings import SettingsError, load_profile
+from balancebook.store.errors import StoreError
 from balancebook.store.reader import Host
 from balancebook.verdict import Verdict
 from ports import free_ports
@@ -223,3 +224,36 @@ def test_a_ca_that_is_no_certificate(nowhere: Profile, tmp_path: Path) -> None:
 def test_a_profile_that_is_not_there() -> None:
     with pytest.raises(SettingsError):
         examine("nowhere")
+
+
+def test_rows_of_one_cause_are_printed_as_one() -> None:
+    tables = [f"system_schema.{name}" for name in ("keyspaces", "tables", "views", "columns", "types")]
+    down = "no connection: the pool is shut down."
+    rows = [
+        *(
+            not_read(f"read {table}", StoreError("unreachable", f"reading {table}: {down}", "Start it."))
+            for table in tables
+        ),
+        Row("login", PASS, "fine"),
+        not_read(
+            "read a.b", StoreError("permission", "reading a.b: role r has no permission on a.b.", "GRANT;")
+        ),
+        not_read(
+            "read a.c", StoreError("permission", "reading a.c: role r has no permission on a.c.", "GRANT;")
+        ),
+        not_read(
+            "node 10.0.0.1",
+            StoreError("unreachable", f"reading system.local on 10.0.0.1: {down}", "Start it."),
+        ),
+    ]
+    report = Report("p", tuple(rows), (), ())
+    assert report.text().partition("\n\nWhich")[0].splitlines() == [
+        f"? unknown read {tables[0]}, read {tables[1]}, read {tables[2]}, 3 more: {down}",
+        "            Start it.",
+        "✔ pass    login: fine",
+        "? unknown read a.b: reading a.b: role r has no permission on a.b.",
+        "            GRANT;",
+        "? unknown read a.c: reading a.c: role r has no permission on a.c.",
+        "            GRANT;",
+    ]
+    assert len(report.to_json()["findings"]) == len(rows)

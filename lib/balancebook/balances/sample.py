@@ -18,6 +18,7 @@ from balancebook.balances.asset_list import (
 from balancebook.balances.strategies import STRATEGIES
 from balancebook.balances.survey import Chosen, Newest, Survey
 from balancebook.balances.target import Target, shape_of
+from balancebook.store.cql.values import text_of
 from balancebook.store.reader import Reader
 from balancebook.store.scan import scan
 from balancebook.store.schema import quote, read_view
@@ -151,8 +152,10 @@ def _within(
         assets = listed[account].assets
         entries = count_entries(reader, target, account, assets, left)
         if entries > left:
-            said = f"{account} ({', '.join(why)}) is left out: with it the sample has more than {budget:,} entries"
-            beyond.append(f"{said}, limits.max_rows.")
+            beyond.append(
+                f"{text_of(account)} ({', '.join(why)}) is left out: with it the sample has more than {budget:,} "
+                "entries, limits.max_rows."
+            )
         else:
             kept.append(Sampled(account, why, assets, entries))
             left -= entries

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from balancebook.balances.target import Target, shape_of
 from balancebook.errors import UsageError
+from balancebook.store.cql.decoding import Undecoded
 from balancebook.store.names import close_name
 from balancebook.store.reader import Reader, Row
 from balancebook.store.schema import quote
@@ -76,7 +77,14 @@ def _frame(reader: Reader, target: Target, rows: list[Row]) -> pd.DataFrame:
         if absent not in roles:
             frame[absent] = to_frame([(None,)] * len(rows), [absent], ["bigint"])[absent]
     ordered = frame[["asset", "order", "available", "held", "time"]]
-    return ordered.sort_values(["asset", "order"], kind="stable", ignore_index=True)
+    return ordered.sort_values(["asset", "order"], kind="stable", ignore_index=True, key=_sortable)
+
+
+def _sortable(column: pd.Series[Any]) -> pd.Series[Any]:
+    """What could not be decoded comes last."""
+    if not any(isinstance(each, Undecoded) for each in column):
+        return column
+    return column.map(lambda each: (isinstance(each, Undecoded), each))
 
 
 def _select(target: Target, table: str, tail: str) -> str:

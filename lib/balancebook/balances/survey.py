@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 from hashlib import blake2b
 from heapq import heappush, heapreplace
 from typing import Any
@@ -84,7 +85,8 @@ class Survey:
             self._deepest.offer(depth, ticket, row.account)
         if self.registry.by_id(row.asset) is None:
             self._unknown.offer(0, ticket, row.account)
-        if self.order_known and row.held and row.held > 0 and not row.available:
+        held = row.held if isinstance(row.held, int | Decimal) else 0
+        if self.order_known and held > 0 and not row.available:
             self._held_only.offer(0, ticket, row.account)
 
     def _draw(self, account: Any, ticket: bytes) -> None:

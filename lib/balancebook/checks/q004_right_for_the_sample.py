@@ -10,6 +10,7 @@ from balancebook.checks.base import Finding, check, failed, passed, unknown
 from balancebook.checks.context import Context
 from balancebook.checks.judging import Judged, Judgement
 from balancebook.checks.samples import as_json
+from balancebook.store.cql.values import text_of
 from balancebook.verdict import Json, Verdict
 
 
@@ -53,11 +54,15 @@ def wrong_accounts(of: Mapping[Any, Judgement]) -> list[tuple[Any, Judgement]]:
 def first_words(of: Mapping[Any, Judgement]) -> str:
     """The first account for which it is wrong, with each asset and what is wrong with it."""
     account, judgement = wrong_accounts(of)[0]
-    return f"{account} " + ", ".join(f"{each['asset']} {each['problem']}" for each in judgement.problems)
+    return f"{text_of(account)} " + ", ".join(
+        f"{each['asset']} {each['problem']}" for each in judgement.problems
+    )
 
 
 def _unread(of: Mapping[Any, Judgement]) -> str:
-    return next(f"{account}: {each.why}" for account, each in of.items() if each.verdict is Verdict.UNKNOWN)
+    return next(
+        f"{text_of(account)}: {each.why}" for account, each in of.items() if each.verdict is Verdict.UNKNOWN
+    )
 
 
 def _samples(of: Mapping[Any, Judgement]) -> Iterator[dict[str, Json]]:

@@ -12,6 +12,7 @@ from balancebook.balances.choice import Choice
 from balancebook.balances.cost import Cost
 from balancebook.checks.judging import Judged
 from balancebook.checks.q004_right_for_the_sample import first_words, wrong_accounts
+from balancebook.store.cql.values import text_of
 from balancebook.verdict import MARKS, Verdict
 
 _UNKNOWN = "?"
@@ -56,7 +57,7 @@ def _why(judged: Judged, strategy: str) -> str:
     if wrong := wrong_accounts(of):
         more = f"; and {len(wrong) - 1} more accounts" if len(wrong) > 1 else ""
         return first_words(of) + more
-    unread = [f"{account}: {each.why}" for account, each in of.items() if each.why]
+    unread = [f"{text_of(account)}: {each.why}" for account, each in of.items() if each.why]
     return judged.error or next(iter(unread), "")
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from balancebook.balances import AssetList, assets_of
 from balancebook.checks.context import Context
+from balancebook.store.cql.decoding import readable
 from balancebook.store.schema import quote
 
 _IN_FLIGHT = 32
@@ -21,12 +22,13 @@ _IN_FLIGHT = 32
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One ledger row: its order and the running balances after it, raw integers, or Decimals in whole units where the
-    columns are decimal; its time in ms, or a datetime (UTC) where the column is a timestamp. None where null."""
+    columns are decimal; its time in ms, or a datetime (UTC) where the column is a timestamp (Undecoded beyond
+    the year 9999). None where null."""
 
     order: int
     available: int | Decimal | None
     held: int | Decimal | None
-    time: int | datetime | None
+    time: int | datetime | bytes | None
 
 
 def assets_in_base(ctx: Context, account: Any, assets_from: str) -> AssetList:
@@ -68,6 +70,8 @@ def _cql(ctx: Context, tail: str) -> str:
 def _entry(ctx: Context, row: tuple[Any, ...]) -> Entry:
     cells = iter(row)
     order, available, held, time = (next(cells) if role else None for role in _roles(ctx))
+    for role, cell in zip(_roles(ctx), (order, available, held), strict=False):
+        readable(cell, f"{ctx.target.base}.{role}")
     if order is None:
         raise ValueError("a clustering column is never null")
     return Entry(order, available, held, time)

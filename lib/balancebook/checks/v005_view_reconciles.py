@@ -7,6 +7,7 @@ from balancebook.checks.context import Context
 from balancebook.progress import Display
 from balancebook.reconcile.report import ComparisonReport
 from balancebook.reconcile.run import Request, Telling, run
+from balancebook.store.cql.values import json_text
 from balancebook.verdict import Json, Verdict
 
 
@@ -41,4 +42,8 @@ def _sample(report: ComparisonReport, number: int) -> dict[str, Json]:
 
 def _flat(cells: Json) -> str | None:
     """Columns and values in one line, for a table that people read."""
-    return ", ".join(f"{name}={value}" for name, value in cells.items()) if isinstance(cells, dict) else None
+    return (
+        ", ".join(f"{name}={json_text(value)}" for name, value in cells.items())
+        if isinstance(cells, dict)
+        else None
+    )

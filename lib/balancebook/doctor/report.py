@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TypedDict
 
 from balancebook.errors import BalancebookError, ExitCode
@@ -21,23 +22,28 @@ _SUMMARY = {
     Verdict.UNKNOWN: "not everything could be reached or read.",
 }
 _WIDTH = 110
+_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """One thing looked at. Fail: it was read, and is wrong. Unknown: it could not be read. None: a note, which decides
-    nothing. `remedy` says what to do; `provides` is the need of checks (see abilities) that a pass meets."""
+    nothing. `remedy` says what to do; `provides` is the need of checks (see abilities) that a pass meets. `cause`:
+    the text without its subject; rows that could not be read for the same cause are printed as one."""
 
     subject: str
     verdict: Verdict | None
     text: str
     remedy: str = ""
     provides: str | None = None
+    cause: str = ""
 
 
 def not_read(subject: str, error: BalancebookError) -> Row:
     """The row of something that could not be read, with the error's own remedy."""
-    return Row(subject, Verdict.UNKNOWN, error.message, error.remedy)
+    # "reading system.peers: no connection": what was tried, and then what happened.
+    cause = error.message.partition(": ")[2]
+    return Row(subject, Verdict.UNKNOWN, error.message, error.remedy, cause=cause)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +99,7 @@ class Report:
 
     def text(self) -> str:
         """The rows, the GRANT statements and the table of checks, as lines for a terminal."""
-        lines = [line for row in self.rows for line in _lines(row)]
+        lines = [line for row in _merged(self.rows) for line in _lines(row)]
         if self.grants:
             lines += ["", "Missing permissions. An administrator pastes:", "", *self.grants]
         lines += ["", "Which checks can work here:", *map(_ability_line, self.abilities)]
@@ -103,6 +109,20 @@ class Report:
 def _finding(row: Row) -> dict[str, Json]:
     verdict = str(row.verdict) if row.verdict else None
     return {"subject": row.subject, "verdict": verdict, "message": row.text, "remedy": row.remedy or None}
+
+
+def _merged(rows: Sequence[Row]) -> list[Row]:
+    """The rows, those of one cause as one, in the place of the first."""
+    merged: dict[object, list[Row]] = {}
+    for number, row in enumerate(rows):
+        merged.setdefault((row.cause, row.remedy) if row.cause else number, []).append(row)
+    return [some[0] if len(some) == 1 else _one_of(some) for some in merged.values()]
+
+
+def _one_of(rows: Sequence[Row]) -> Row:
+    subjects = [row.subject for row in rows]
+    more = [f"{len(subjects) - _SHOWN:,} more"] if len(subjects) > _SHOWN else []
+    return replace(rows[0], subject=", ".join(subjects[:_SHOWN] + more), text=rows[0].cause)
 
 
 def _lines(row: Row) -> list[str]:

@@ -12,6 +12,7 @@ from balancebook.explore.place import Place, source_of
 from balancebook.ledger.entries import MONEY, Entries, EntryReader
 from balancebook.ledger.source import Source
 from balancebook.sketch.columns import is_number
+from balancebook.store.cql.values import text_of
 from balancebook.store.names import quote
 from balancebook.store.raw import decode, raw_pages
 
@@ -63,7 +64,7 @@ def _newest(
 
 
 def _frame(source: Source, entries: Entries) -> pd.DataFrame:
-    types = [None if each is None else str(each) for each in _decoded(source, entries, "type")]
+    types = [None if each is None else text_of(each) for each in _decoded(source, entries, "type")]
     columns: dict[str, Any] = {
         "entry": pd.array(entries.order, dtype="Int64"),
         "time": _numbers(entries, "time"),

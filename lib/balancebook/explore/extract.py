@@ -26,9 +26,9 @@ from balancebook.ledger.entries import Entries
 from balancebook.ledger.source import Source
 from balancebook.moment import DAY_MS, milliseconds, utc_text
 from balancebook.progress import Display, Step
-from balancebook.reconcile.values import to_json
 from balancebook.record import whole
 from balancebook.sketch.columns import is_number
+from balancebook.store.cql.values import text_of
 from balancebook.store.pace import pace_of
 from balancebook.store.ranges import ScanReport
 from balancebook.store.raw import decode
@@ -187,7 +187,7 @@ def _keys(source: Source, entries: Entries, role: str) -> pa.Array:
         return pa.array(entries.account if role == "account" else entries.asset)
     kinds = [source.types[at]]
     cells = (decode(kinds, [entries.raw(row, at)])[0] for row in range(len(entries)))
-    return pa.array([str(to_json(cell)) for cell in cells], pa.string())
+    return pa.array([text_of(cell) for cell in cells], pa.string())
 
 
 def _time(entries: Entries) -> pa.Array:

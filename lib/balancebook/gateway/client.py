@@ -14,6 +14,7 @@ from balancebook.errors import BalancebookError
 from balancebook.gateway.answers import AnswerReader, GatewayAnswer, GatewayHealth, Probe
 from balancebook.gateway.errors import GatewayError, quoted
 from balancebook.settings import GatewaySettings
+from balancebook.store.cql.values import text_of
 
 if TYPE_CHECKING:
     from balancebook.bounded_http import Answer, BoundedHttp
@@ -49,15 +50,16 @@ class GatewayClient:
     def balance(self, account: object) -> GatewayAnswer:
         """The balances of an account, exact. Raises GatewayError for anything but a right answer, UsageError for an
         account that cannot be asked for."""
+        asked = text_of(account)
         with self._named():
-            answer = self._get(self._settings.target(str(account)))
+            answer = self._get(self._settings.target(asked))
             if answer.status == self._settings.unknown_account_status:
                 # Not by a page of whatever stands before the gateway.
                 _document(self._masked(answer))
-                return GatewayAnswer(str(account), ())
+                return GatewayAnswer(asked, ())
             if answer.status != 200:
                 raise GatewayError("http_status", f"answered HTTP {answer.status}{self._said(answer)}.")
-            return self._read(answer, account)
+            return self._read(answer, asked)
 
     def health(self) -> GatewayHealth:
         """What the gateway says of itself, healthy or not. Raises GatewayError if it says nothing that counts, and

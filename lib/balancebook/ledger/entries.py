@@ -13,6 +13,7 @@ import numpy.typing as npt
 from balancebook.errors import BalancebookError
 from balancebook.profile import LedgerSchema
 from balancebook.sketch.columns import ColumnReader, Columns, is_number
+from balancebook.store.cql.decoding import readable
 from balancebook.store.cql_types import EXACT_AMOUNTS
 from balancebook.store.raw import RawPage, decode
 from balancebook.store.schema import Table
@@ -235,5 +236,5 @@ def money_of(columns: Columns, at: int, cql_type: str, driver_type: Any) -> Mone
     zero: Any = Decimal(0) if cql_type == "decimal" else 0
     cells = (columns.cell(row, at) for row in range(len(columns)))
     found = np.empty(len(columns), object)
-    found[:] = [decode([driver_type], [cell])[0] if cell else zero for cell in cells]
+    found[:] = [readable(decode([driver_type], [cell])[0], "An amount") if cell else zero for cell in cells]
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -14,6 +13,7 @@ import pyarrow.parquet as pq
 from balancebook.reconcile.found import RawDifference
 from balancebook.reconcile.values import cell_json
 from balancebook.record import whole
+from balancebook.store.cql.values import json_text
 from balancebook.store.schema import View
 from balancebook.verdict import Json
 
@@ -93,6 +93,7 @@ def _document(
 
 
 def _value(value: Json, cql_type: str) -> Any:
-    if cql_type in (*_INTEGERS, "boolean") or value is None or isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False)
+    if cql_type in (*_INTEGERS, "boolean"):
+        # An empty cell, which CQL allows of a number too, is no number of that column.
+        return None if isinstance(value, str) else value
+    return None if value is None else json_text(value)

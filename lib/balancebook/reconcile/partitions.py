@@ -24,6 +24,7 @@ from balancebook.reconcile.report import ComparisonReport, Difference, counts_di
 from balancebook.reconcile.sides import BASE, VIEW, Side, base_side, types_of, view_side
 from balancebook.reconcile.slices import Slice, SliceReader
 from balancebook.reconcile.values import Cells, to_json
+from balancebook.store.cql.values import text_of
 from balancebook.store.errors import StoreError
 from balancebook.store.pace import Pace
 from balancebook.store.ranges import MAY_PASS, ScanReport
@@ -323,7 +324,7 @@ def _count(number: int, what: str) -> str:
 def _names(columns: Sequence[str], partitions: Sequence[Cells]) -> str:
     """The first few partitions as column=value."""
     named = [
-        " ".join(f"{name}={to_json(value)}" for name, value in zip(columns, partition, strict=True))
+        " ".join(f"{name}={text_of(value)}" for name, value in zip(columns, partition, strict=True))
         for partition in partitions[:_NAMED]
     ]
     more = [f"{len(partitions) - _NAMED:,} more"] if len(partitions) > _NAMED else []

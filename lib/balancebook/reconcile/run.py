@@ -23,7 +23,7 @@ from balancebook.reconcile.partitions import compare_partitions
 from balancebook.reconcile.report import ComparisonReport
 from balancebook.reconcile.sampled import quick, sampled
 from balancebook.reconcile.sides import base_side, view_side
-from balancebook.reconcile.writetimes import Written, read_write_times
+from balancebook.reconcile.writetimes import Written, read_write_times, why_unread
 from balancebook.store.errors import StoreError
 from balancebook.store.estimate import Cost, estimate
 from balancebook.store.pace import Pace, PaceReport, pace_of
@@ -240,7 +240,8 @@ class _Run:
             return (), ""
         try:
             sides = base_side(self.reader, self.view), view_side(self.view)
-            return tuple(read_write_times(self.reader, sides, report)), ""
+            written = tuple(read_write_times(self.reader, sides, report))
+            return written, why_unread(written)
         except StoreError as error:
             # The differences stand without them.
             return (), f"Write times could not be read: {error}"

@@ -8,6 +8,7 @@ from typing import Any
 
 from balancebook.reconcile.document import Reconciliation
 from balancebook.reconcile.kinds import Kind
+from balancebook.store.cql.values import json_text
 from balancebook.verdict import MARKS
 
 _SHOWN = 20
@@ -36,9 +37,10 @@ def _table(done: Reconciliation) -> list[str]:
     shown = report.samples[:_SHOWN]
     rows = [["kind", *report.key_columns, "base", "view"]]
     for sample in shown:
-        named = report.named(sample)
+        named: dict[str, Any] = report.named(sample)
         base, view = _differing(named["base"], named["view"])
-        rows.append([sample.kind.value, *map(_short, sample.key), base, view])
+        key = [_short(json_text(cell)) for cell in named["key"].values()]
+        rows.append([sample.kind.value, *key, base, view])
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     total = sum(report.counts.values())
@@ -54,9 +56,9 @@ def _differing(base: Any, view: Any) -> tuple[str, str]:
 
 
 def _cells(cells: Any, names: Iterable[str]) -> str:
-    return "-" if cells is None else _short(" ".join(f"{name}={cells[name]}" for name in names))
+    return "-" if cells is None else _short(" ".join(f"{name}={json_text(cells[name])}" for name in names))
 
 
-def _short(value: Any) -> str:
-    text = " ".join(str(value).split())
+def _short(text: str) -> str:
+    text = " ".join(text.split())
     return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 1]}…"

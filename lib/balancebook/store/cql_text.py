@@ -18,6 +18,8 @@ from uuid import UUID
 from cassandra import cqltypes
 from cassandra.util import Date, Time
 
+from balancebook.store.cql.decoding import decode, encode
+
 # Values are encoded alike in all versions that are spoken here.
 VALUE_PROTOCOL = 5
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
@@ -41,12 +43,11 @@ def parse_value(text: str, cql_type: str) -> Any:
     parse, driver_type, form = _TYPES[cql_type]
     try:
         raw = driver_type.to_binary(parse(text), VALUE_PROTOCOL)
-        value = driver_type.from_binary(raw, VALUE_PROTOCOL)
-        exact = driver_type.to_binary(value, VALUE_PROTOCOL) == raw
+        (value,) = decode([driver_type], [raw], VALUE_PROTOCOL)
+        exact = encode(driver_type, value, VALUE_PROTOCOL) == raw
     except (ValueError, ArithmeticError, struct.error) as error:
         raise ValueError(f"is no {cql_type}: {form}") from error
     if not exact:
-        # Milliseconds of far years are floats in the driver.
         raise ValueError(f"is a {cql_type} that the driver cannot carry exactly")
     return value
 

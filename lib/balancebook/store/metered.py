@@ -11,7 +11,9 @@ from uuid import UUID
 from cassandra.cluster import ResponseFuture, ResultSet, Session
 from cassandra.query import BoundStatement
 
-from balancebook.store.raw import decode, page_of
+from balancebook.store.cql.decoding import decode
+from balancebook.store.cql_text import VALUE_PROTOCOL
+from balancebook.store.raw import page_of
 from balancebook.store.reader import Reader, Row
 
 # Native protocol v4 and v5, section 2.2: the body of an answer to a traced request begins with a [uuid].
@@ -89,7 +91,8 @@ class MeteredReader(Reader):
         self._usage.rows += page.rows
         self._usage.bytes += page.body.nbytes - _TRACE_ID_BYTES * len(traces)
         self._usage.traces += traces
-        return _Page([decode(page.types, cells) for cells in page.cells()], result.paging_state)
+        rows = [decode(page.types, cells, VALUE_PROTOCOL) for cells in page.cells()]
+        return _Page(rows, result.paging_state)
 
     def _raw_session(self) -> Session:
         return self._source._raw_session()

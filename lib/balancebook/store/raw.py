@@ -17,6 +17,7 @@ from cassandra.cluster import ResponseFuture, ResultSet, Session
 from cassandra.protocol import ResultMessage, _ProtocolHandler
 from cassandra.query import BoundStatement
 
+from balancebook.store.cql import decoding
 from balancebook.store.cql_text import VALUE_PROTOCOL
 from balancebook.store.errors import StoreError, translate
 from balancebook.store.reader import Reader, doing
@@ -59,23 +60,25 @@ class RawPage:
 
 
 def decode(types: Sequence[Any], row: Sequence[bytes | None]) -> tuple[Any, ...]:
-    """A row's cells, or the first of them, as the driver decodes them; what it cannot (the year 10000) stays bytes."""
+    """A row's cells, or the first of them, as the reading session decodes them.
+
+    What cannot be decoded (a timestamp of the year 10000) stays bytes: store.cql.decoding.Undecoded. So does an empty
+    number or time, which the driver takes for null.
+    """
     return tuple(_decoded(kind, cell) for kind, cell in zip(types, row, strict=False))
 
 
 def _decoded(cql_type: Any, cell: bytes | None) -> Any:
-    try:
-        return cql_type.from_binary(cell, VALUE_PROTOCOL)
-    except (ValueError, OverflowError):
-        return cell
+    value = decoding.decode_cell(cql_type, cell, VALUE_PROTOCOL)
+    return decoding.Undecoded(b"") if value is None and cell is not None else value
 
 
 def encode(cql_type: Any, value: Any) -> bytes:
     """The bytes of a cell of that type, one of the driver's, as `raw_pages` takes them `serialized`."""
-    return bytes(cql_type.to_binary(value, VALUE_PROTOCOL))
+    return decoding.encode(cql_type, value, VALUE_PROTOCOL)
 
 
-class _RawResult(ResultMessage):  # type: ignore[misc]
+class _RawResult(decoding.PlainTypes, ResultMessage):  # type: ignore[misc]
     def recv_results_rows(
         self, f: Any, _protocol_version: int, user_type_map: Any, result_metadata: Any, *_: Any
     ) -> None:

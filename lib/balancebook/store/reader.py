@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from cassandra.query import BoundStatement, PreparedStatement
 from balancebook.settings import Profile
 from balancebook.store import schema
 from balancebook.store.connect import close, connect, learn_replication
+from balancebook.store.cql import decoding
 from balancebook.store.dialects import ServerInfo, identify
 from balancebook.store.errors import StoreError, missing_name, translate
 from balancebook.store.select_only import require_select
@@ -60,12 +62,14 @@ class Reader:
     """Reads one cluster; safe to share between threads. Refuses, unsent, every statement but a single SELECT.
 
     Parameters are bound to `?` in statements prepared once and kept. Every method raises StoreError, and nothing else,
-    for whatever goes wrong between here and the server.
+    for whatever goes wrong between here and the server. A cell that cannot be decoded comes as
+    store.cql.decoding.Undecoded; sets and maps come as tuples.
     """
 
     def __init__(self, profile: Profile, session: Session) -> None:
         self.profile = profile
         self._session = session
+        session.client_protocol_handler = decoding.ReadingHandler
         self._prepared: dict[str, PreparedStatement] = {}
         self._lock = threading.Lock()
         self._raw: Session | None = None
@@ -200,8 +204,8 @@ class Reader:
             if serialized:
                 bound.values = list(params)
             else:
-                bound.bind(list(params))
-        except (TypeError, ValueError, OverflowError) as error:
+                decoding.bind(bound, params)
+        except (TypeError, ValueError, OverflowError, struct.error) as error:
             raise StoreError(
                 "protocol",
                 f"{doing(cql)}: a parameter does not fit: {error}.",
@@ -237,7 +241,7 @@ class Reader:
             if cql in self._prepared:
                 return self._prepared[cql]
         try:
-            prepared = self._session.prepare(cql)
+            prepared = decoding.with_plain_types(self._session.prepare(cql))
         except Exception as error:
             raise self._told(error, doing(cql)) from error
         with self._lock:

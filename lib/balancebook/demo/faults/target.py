@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from cassandra.cluster import Session
-from cassandra.query import PreparedStatement
+from cassandra.query import BoundStatement, PreparedStatement
 
 from balancebook.demo.faults.inject import Injector
 from balancebook.demo.faults.kinds import FaultError
@@ -22,6 +22,7 @@ from balancebook.errors import UsageError
 from balancebook.settings import Profile
 from balancebook.store.admin import Admin
 from balancebook.store.connect import close, connect
+from balancebook.store.cql import decoding
 from balancebook.store.names import close_name, did_you_mean, quote
 from balancebook.store.reader import Pending, Reader, open_reader
 from balancebook.store.scan import scan
@@ -161,14 +162,19 @@ class Prepared:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        # What it writes was read by a Reader: it is to have the same types.
+        session.client_protocol_handler = decoding.ReadingHandler
         self._known: dict[str, PreparedStatement] = {}
 
     def __call__(self, cql: str, values: Sequence[Any] = ()) -> list[Key]:
         if not values:
             return list(self._session.execute(cql))
         if cql not in self._known:
-            self._known[cql] = self._session.prepare(cql.replace("%s", "?"))
-        return list(self._session.execute(self._known[cql], list(values)))
+            prepared = self._session.prepare(cql.replace("%s", "?"))
+            self._known[cql] = decoding.with_plain_types(prepared)
+        bound = BoundStatement(self._known[cql])
+        decoding.bind(bound, values)
+        return list(self._session.execute(bound))
 
 
 @contextmanager

@@ -8,6 +8,8 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from balancebook.store.cql.decoding import Undecoded
+
 INTEGERS = {"tinyint": 8, "smallint": 16, "int": 32, "bigint": 64}
 """CQL's fixed-width integers and their bits."""
 
@@ -27,11 +29,13 @@ _TYPES: dict[str, Callable[[Any], Any]] = {
 def changed(value: Any, cql_type: str) -> Any:
     """Another value of the type, always the same one; None for null and for types that are left alone."""
     change = _TYPES.get(cql_type)
-    return None if change is None or value is None else change(value)
+    return None if change is None or value is None or isinstance(value, Undecoded) else change(value)
 
 
 def later(value: Any, cql_type: str, steps: int) -> Any:
     """The value `steps` after this one: the next integers, or a text that goes on; None where there is none."""
+    if isinstance(value, Undecoded):
+        return None
     if cql_type in INTEGERS:
         after = value + steps
         return after if after < 2 ** (INTEGERS[cql_type] - 1) else None
