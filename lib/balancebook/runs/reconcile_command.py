@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from balancebook.core.files import reason_of, require_writable_file
 from balancebook.errors import BalancebookError, BrokenRun, ExitCode, UsageError
 from balancebook.reconcile.document import Reconciliation
 from balancebook.reconcile.kinds import Kind
@@ -63,7 +63,7 @@ class Asked:
                 "--workers needs the full depth, and no --scheduler.", "Leave it out.", parameter="workers"
             )
         if self.differences is not None:
-            _require_writable(self.differences)
+            require_writable_file(self.differences, "differences")
 
     def parameters(self) -> Parameters:
         """What was asked, for the record: all that is not the default."""
@@ -112,14 +112,6 @@ def _targeted(profile: Profile, target: str) -> Profile:
     return retarget(profile, keyspace=keyspace, view=view)
 
 
-def _require_writable(path: Path) -> None:
-    folder = path.absolute().parent
-    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise UsageError(
-            f"{path} cannot be written.", "Name a file in a folder that is there.", parameter="differences"
-        )
-
-
 class _Run:
     """One run, and its record as it comes about."""
 
@@ -142,6 +134,13 @@ class _Run:
         except (UsageError, BrokenRun):
             self._leave()
             raise
+        except OSError as error:
+            # What comes from the network is a StoreError: this is the disk, which cannot keep the run.
+            self._leave()
+            raise BrokenRun(
+                f"The run cannot be kept in {self._folder.final.parent}: {reason_of(error)}.",
+                "Make room there.",
+            ) from error
         except BalancebookError as error:
             self._end("refused", error)
             raise
@@ -184,7 +183,7 @@ class _Run:
         try:
             save_differences(path, self._desk.spool, reader, view, self._folder.run_id)
         except OSError as error:
-            raise BrokenRun(f"{path} cannot be written: {error.strerror}.", "Make room there.") from error
+            raise BrokenRun(f"{path} cannot be written: {reason_of(error)}.", "Make room there.") from error
         return [path]
 
     def _learn(self, reader: Reader) -> None:
@@ -263,7 +262,7 @@ class _Run:
         except OSError as error:
             folder.discard()
             raise BrokenRun(
-                f"The record cannot be saved in {folder.final.parent}: {error.strerror}; its verdict was "
+                f"The record cannot be saved in {folder.final.parent}: {reason_of(error)}; its verdict was "
                 f"{record.verdict}.",
                 "Make room there.",
             ) from error
