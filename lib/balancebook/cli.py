@@ -319,14 +319,30 @@ def index(out: Path | None) -> None:
 @profile_option
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def lab(profile_name: str | None, arguments: tuple[str, ...]) -> NoReturn:
-    """Open JupyterLab on the notebooks with the profile set; further ARGUMENTS go to JupyterLab.
+    """Open JupyterLab on copies of the notebooks with the profile set; further ARGUMENTS go to JupyterLab.
+
+    The copies are in the state folder's lab/ and keep what you change; --ServerApp.root_dir=FOLDER, or a file or folder
+    among the ARGUMENTS, opens that instead.
 
     Kernels are reached over local sockets, not TCP. As root, which JupyterLab refuses by itself, it is started with
     --allow-root: whoever runs balancebook as root has decided so. Exit codes are JupyterLab's.
     """
+    from balancebook.commands.workspace import refresh  # noqa: PLC0415
+    from balancebook.runs.catalogue import list_entries  # noqa: PLC0415
     from balancebook.runs.lab import open_lab  # noqa: PLC0415
+    from balancebook.settings import state_dir  # noqa: PLC0415
 
-    open_lab(profile_name, arguments)
+    open_lab(profile_name, arguments, lambda: refresh(state_dir() / "lab", list_entries(), _say))
+
+
+@app.command(epilog=_EXIT_CODES)
+@click.argument("name")
+def new(name: str) -> None:
+    """Write a notebook NAME.ipynb to begin with: parameters, an opening cell, a check and a closing cell."""
+    from balancebook.commands.new import new_notebook  # noqa: PLC0415
+
+    path = new_notebook(name)
+    click.echo(f"Wrote {path}. Run it with `balancebook run {path}`, open it with `balancebook lab {path}`.")
 
 
 @app.command(epilog=_EXIT_CODES, short_help="Say what of the profile's target can be reached and read.")

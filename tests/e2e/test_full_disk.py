@@ -14,8 +14,10 @@ from balancebook.core.files import require_writable_file, require_writable_folde
 from balancebook.demo.schema import VIEW
 from balancebook.errors import BrokenRun, UsageError
 from e2e.commands import KEYSPACE, Desk, Told, assert_refused
+from ports import free_ports
 
 Command = Callable[..., Told]
+PORTS = ("PORT", "STORAGE_PORT", "ADMIN_PORT", "GATEWAY_PORT")
 TARGET = f"{KEYSPACE}.{VIEW}"
 
 
@@ -30,6 +32,9 @@ def full(request: pytest.FixtureRequest, at: Desk) -> Iterator[Command]:
     state = at.folder / "state"
     state.mkdir()
     at.env["BALANCEBOOK_STATE"] = str(state)
+    at.env |= {
+        f"BALANCEBOOK_{name}": str(port) for name, port in zip(PORTS, free_ports(len(PORTS)), strict=True)
+    }
     mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(state)]
     own = request.param == "tmpfs" and os.geteuid() == 0
     if not own or subprocess.run(mount, capture_output=True, check=False).returncode:  # noqa: S603 (our own command)
