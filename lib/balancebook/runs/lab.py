@@ -59,7 +59,7 @@ def names_root(arguments: Sequence[str]) -> bool:
 
 
 def lab_command(arguments: Sequence[str], root: Path | None, *, as_root: bool) -> list[str]:
-    """The command line. Our own option is left out where the user gives it: JupyterLab refuses one that it gets twice."""
+    """The command line. An option of ours that the user gives too is left out: JupyterLab refuses one given twice."""
     own = [f"--ServerApp.root_dir={root}"] if root else []
     own += ["--KernelManager.transport=ipc"]
     # JupyterLab refuses root by itself; in a container there is nobody else to be.
