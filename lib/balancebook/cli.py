@@ -335,7 +335,7 @@ def lab(profile_name: str | None, arguments: tuple[str, ...]) -> NoReturn:
     open_lab(profile_name, arguments, lambda: refresh(state_dir() / "lab", list_entries(), _say))
 
 
-@app.command(epilog=_EXIT_CODES)
+@app.command(epilog=_EXIT_CODES, short_help="Write a notebook to begin with.")
 @click.argument("name")
 def new(name: str) -> None:
     """Write a notebook NAME.ipynb to begin with: parameters, an opening cell, a check and a closing cell."""

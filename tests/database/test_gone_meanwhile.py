@@ -46,7 +46,12 @@ def fill(session: Session, keyspace: str) -> None:
 def refused(read: Callable[[], object], act: Callable[[], object]) -> tuple[StoreError, float]:
     """What reading raises if that happens a second after it began, and how long after."""
     done: list[float] = []
-    timer = threading.Timer(1.0, lambda: (act(), done.append(time.monotonic())))
+
+    def strike() -> None:
+        act()
+        done.append(time.monotonic())
+
+    timer = threading.Timer(1.0, strike)
     timer.start()
     try:
         with pytest.raises(StoreError) as caught:

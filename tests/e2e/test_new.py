@@ -39,7 +39,7 @@ def test_without_its_check_it_has_no_verdict(at: Desk) -> None:
 
 def test_what_is_written(tmp_path: Path) -> None:
     path = new_notebook(str(tmp_path / "dust-of-2026.ipynb"))
-    nbformat.validate(nbformat.read(path, as_version=4))
+    nbformat.validate(nbformat.read(path, as_version=4))  # type: ignore[no-untyped-call]
     entry = read_entry(path, "notebook")
     assert (entry.title, entry.required) == ("Dust of 2026", ("V001",))
     assert [parameter.name for parameter in entry.parameters] == ["keyspace", "view"]

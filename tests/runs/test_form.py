@@ -33,7 +33,8 @@ form.ask.click()
 
 def _widgets(*cells: str) -> list[dict[str, Any]]:
     """The states of all widgets, as JupyterLab has them, after these cells."""
-    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in (SETUP, *cells)])
+    code = [nbformat.v4.new_code_cell(cell) for cell in (SETUP, *cells)]  # type: ignore[no-untyped-call]
+    nb = nbformat.v4.new_notebook(cells=code)  # type: ignore[no-untyped-call]
     NotebookClient(nb, timeout=60, kernel_name="python3").execute()
     models = nb.metadata["widgets"]["application/vnd.jupyter.widget-state+json"]["state"]
     return [model["state"] for model in models.values()]

@@ -37,15 +37,17 @@ def aside_of(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}.aside")
 
 
-def require_writable_file(path: Path, parameter: str) -> None:
+_NAME_A_FILE = "Name a file in a folder that exists and can be written to."
+
+
+def require_writable_file(
+    path: Path, parameter: str, *, message: str = "", remedy: str = _NAME_A_FILE
+) -> None:
     """Raises UsageError (BrokenRun if the disk is full) unless a file can be put there, in place of one of that name.
 
     It asks the file system itself: permission bits say nothing for root, or of /proc.
     """
-    message, remedy = (
-        f"{path} cannot be written",
-        "Name a file in a folder that exists and can be written to.",
-    )
+    message = message or f"{path} cannot be written"
     try:
         if not path.name or path.is_dir():
             raise UsageError(f"{message}: it is a folder.", remedy, parameter=parameter)

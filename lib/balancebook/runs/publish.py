@@ -84,14 +84,13 @@ def write_index(out_root: Path) -> Path:
     if the disk is full.
     """
     path = out_root / INDEX_NAME
-    require_writable_file(path, "out")
+    message, remedy = f"No index can be written in {out_root}", "Name the folder of the runs with --out."
+    require_writable_file(path, "out", message=message, remedy=remedy)
     rows = [_row(folder) for folder in list_runs(out_root)]
     try:
         write_whole(path, _environment().get_template("index.html.j2").render(rows=rows))
     except OSError as error:
-        raise unwritable(
-            f"{path} cannot be written", error, "Name the folder of the runs with --out.", parameter="out"
-        ) from error
+        raise unwritable(message, error, remedy, parameter="out") from error
     return path
 
 
