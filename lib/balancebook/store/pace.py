@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Self
 
 from balancebook.store.canary import Canary, draw_canary
-from balancebook.store.errors import StoreError
+from balancebook.store.errors import MAY_PASS, StoreError
 from balancebook.store.reader import Reader
 from balancebook.store.schema import Table
 
@@ -192,17 +192,25 @@ class Pace:
                 if self._calm >= CALM:
                     self._resume(now, self._paused_at)
 
+    # Why the canary cannot be read at all, if so: then neither can the view (a permission was revoked, it was dropped).
+    _refusal: StoreError | None = None
+
     def _watch(self, canary: Canary) -> None:
         while not self._stopped.wait(CANARY_EVERY_S):
             self.asking()
             try:
                 canary.read()
-            except StoreError:
+            except StoreError as error:
                 self.answered(failed=True)
+                if error.kind not in MAY_PASS:
+                    self._refusal = error
+                    return
             else:
                 self.answered()
 
     def _require_going_on(self) -> None:
+        if refusal := self._refusal:
+            raise StoreError(refusal.kind, refusal.message, refusal.remedy) from refusal
         if self._stopped.is_set():
             raise StoreError("timeout", "The scan was stopped before its end.", "Run it again.")
         asked_at, paused_at = self._asked_at, self._paused_at

@@ -14,6 +14,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from balancebook.store import errors
 from balancebook.store.errors import StoreError
 from balancebook.store.pace import Pace
 from balancebook.store.tokens import TokenRange, merge_ranges, split_range, split_ring
@@ -24,7 +25,7 @@ PAGE_SIZE = 5000
 _SPLIT = 4
 NARROW = 10
 _STRIDE = 8
-MAY_PASS = ("timeout", "unavailable", "unreachable")
+MAY_PASS = errors.MAY_PASS
 
 Progress = Callable[["ScanReport"], None]
 Gathered = TypeVar("Gathered")
