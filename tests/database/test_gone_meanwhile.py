@@ -56,7 +56,9 @@ def refused(read: Callable[[], object], act: Callable[[], object]) -> tuple[Stor
     try:
         result = read()
     except StoreError as error:
-        return error, time.monotonic() - done[0]
+        ended = time.monotonic()
+        timer.join()
+        return error, ended - done[0]
     finally:
         timer.join()
     raise AssertionError(f"it was not refused: {result}")
