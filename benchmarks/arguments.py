@@ -1,25 +1,26 @@
-"""What the benchmarks' arguments may be: a wrong one is refused, with what it takes, before anything starts."""
+"""Types of the benchmarks' arguments: what cannot be measured is refused before anything is started."""
 
 from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 
-def at_least(least: int) -> Callable[[str], int]:
-    """A whole number, `least` or more."""
+def at_least(least: int, most: int | None = None) -> Callable[[str], int]:
+    """A whole number from `least` (to `most`)."""
 
-    def parsed(text: str) -> int:
+    def parse(text: str) -> int:
+        limits = f"of {least} or more" if most is None else f"from {least} to {most}"
         try:
             number = int(text)
         except ValueError:
             number = least - 1
-        if number < least:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
+        if number < least or (most is not None and number > most):
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number {limits}")
         return number
 
-    return parsed
+    return parse
 
 
 def above_zero(text: str) -> float:
@@ -33,22 +34,19 @@ def above_zero(text: str) -> float:
     return number
 
 
-def port(text: str) -> int:
-    """A TCP port."""
-    number = at_least(1)(text)
-    if number > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port: 1 to 65535")
-    return number
+def some_of(names: Collection[str]) -> Callable[[str], list[str]]:
+    """Names with commas between them, each of them known and given once."""
+
+    def parse(text: str) -> list[str]:
+        chosen = text.split(",")
+        for name in chosen:
+            if name not in names:
+                raise argparse.ArgumentTypeError(f"{name!r} is not one of {', '.join(names)}")
+        if len(set(chosen)) < len(chosen):
+            raise argparse.ArgumentTypeError(f"{text!r} names one twice")
+        return chosen
+
+    return parse
 
 
-def some_of(names: tuple[str, ...]) -> Callable[[str], list[str]]:
-    """One or more of the names, with commas between them."""
-
-    def parsed(text: str) -> list[str]:
-        found = text.split(",")
-        wrong = [name for name in found if name not in names]
-        if wrong:
-            raise argparse.ArgumentTypeError(f"{wrong[0]!r} is not one of {', '.join(names)}")
-        return found
-
-    return parsed
+port = at_least(1, 65_535)

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from arguments import at_least, port
 from exchange import commit
 from reconcile import Cost, apart, count_rows, here, interleaved, ratios, spread
 from server import own_server
@@ -113,9 +114,9 @@ def audit_once(port: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--port", type=int, help="of a running demo exchange: only audit it, once")
+    parser.add_argument("--rows", type=at_least(1000), default=1_000_000)
+    parser.add_argument("--rounds", type=at_least(1), default=5)
+    parser.add_argument("--port", type=port, help="of a running demo exchange: only audit it, once")
     options = parser.parse_args()
     if options.port:
         audit_once(options.port)

@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import psutil
+from arguments import at_least, port
 from platformdirs import user_cache_dir
 from server import Patient, key_of, load, own_server
 
@@ -280,15 +281,13 @@ def on_own_server(folder: Path, options: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=int, default=2_000_000, help="to load, a side")
-    parser.add_argument("--heap-mb", type=int, default=4096, help="of the database that is started")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rows", type=at_least(1), default=2_000_000, help="to load, a side")
+    parser.add_argument("--heap-mb", type=at_least(512), default=4096, help="of the database that is started")
+    parser.add_argument("--rounds", type=at_least(1), default=5)
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, help="of a database that runs; without it one is started")
+    parser.add_argument("--port", type=port, help="of a database that runs; without it one is started")
     parser.add_argument("--keyspace", default="peers")
     options = parser.parse_args()
-    if options.rounds < 1 or options.rows < 1:
-        parser.error("--rounds and --rows are 1 or more")
     signal.signal(
         signal.SIGTERM, signal.default_int_handler
     )  # so that the database ends with a benchmark that is ended

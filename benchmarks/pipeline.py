@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
+from arguments import at_least
 from sketch import LAYOUTS, PAGE, START, pages
 
 from balancebook.reconcile.options import Options
@@ -16,7 +17,7 @@ from balancebook.sketch.sketch import Sketch
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=int, default=20_000_000)
+    parser.add_argument("--rows", type=at_least(100_000), default=20_000_000)
     rows = parser.parse_args().rows
     layout = LAYOUTS["with a cut-off"]
     total = Sketch(layout, cells=Options(grace_s=0).cells, seed=1)

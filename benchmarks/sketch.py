@@ -14,6 +14,7 @@ import statistics
 import time
 
 import numpy as np
+from arguments import at_least
 
 from balancebook.sketch.layout import Page, RowLayout
 from balancebook.sketch.sketch import Sketch
@@ -55,9 +56,9 @@ def seconds(sketch: Sketch, filled: list[Page]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rows", type=int, default=500_000)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=at_least(PAGE), default=500_000)
+    parser.add_argument("--rounds", type=at_least(1), default=5)
     options = parser.parse_args()
     filled = pages(options.rows // PAGE * PAGE)
     rows = len(filled) * PAGE

@@ -11,14 +11,15 @@ import signal
 import threading
 import time
 
+from arguments import at_least, port
 from cassandra.cluster import Cluster
 from exchange import KEYSPACE
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--rate", type=int, default=1000)
+    parser.add_argument("--port", type=port, required=True)
+    parser.add_argument("--rate", type=at_least(0), default=1000)
     options = parser.parse_args()
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ended.set())

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 import json
-import os
 import re
 import signal
 import sys
@@ -18,7 +17,9 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import click
 
-from balancebook.errors import BalancebookError, ExitCode, UsageError
+from balancebook.core.files import reason_of
+from balancebook.core.streams import Outputs, guard_outputs
+from balancebook.errors import BalancebookError, BrokenRun, ExitCode, UsageError
 
 if TYPE_CHECKING:
     from balancebook.demo.services import Status
@@ -38,6 +39,7 @@ def main() -> NoReturn:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # What is imported stays, and need not be looked through for garbage again and again.
     gc.set_threshold(50_000)
+    outputs = guard_outputs()
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
         code = app.main(arguments, prog_name="balancebook", standalone_mode=False)
@@ -51,15 +53,30 @@ def main() -> NoReturn:
         code = _refuse(_Interrupted("interrupted."))
     except BalancebookError as error:
         code = _refuse(error)
-    except BrokenPipeError:
-        # The reader of a pipe (head, less) has left; nothing is wrong and nobody is there to be told.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = ExitCode.PASS
+    except OSError as error:
+        code = _refuse(_broken_by(error))
     except Exception as error:  # noqa: BLE001 (the last stop: a person gets one line, with --debug everything)
         code = _crashed(error)
     # What is left ends with the process: to look through it once more takes 0.06 s.
     gc.freeze()
-    sys.exit(int(code or 0))
+    sys.exit(_despite_lost_output(int(code or 0), outputs))
+
+
+def _broken_by(error: OSError) -> BrokenRun:
+    """What no command expected of the machine: a full disk, too many open files, a folder that was removed."""
+    where = f"{error.filename}: " if error.filename else ""
+    return BrokenRun(f"{where}{reason_of(error)}.", "Free the disk or correct the path, and run it again.")
+
+
+def _despite_lost_output(code: int, outputs: Outputs) -> int:
+    """The exit code: whoever lost the output must not take the run for one that is told."""
+    error = outputs.lost()
+    if error is None or code not in (ExitCode.PASS, ExitCode.FAIL, ExitCode.UNKNOWN):
+        return code
+    _say(
+        f"balancebook: The output cannot be written: {reason_of(error)}. It would have been exit code {code}."
+    )
+    return ExitCode.BROKEN
 
 
 class _Interrupted(BalancebookError):
@@ -127,8 +144,14 @@ class _Seconds(click.ParamType[float]):
 @click.group(epilog=_EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="balancebook")
 @click.option("--debug", is_flag=True, help="Show tracebacks (may stand anywhere).")
-def app(debug: bool) -> None:
+def app(debug: bool) -> None:  # noqa: ARG001 (main looks for it, wherever it stands)
     """Notebooks and runbooks that tell whether the balances read through a materialized view are right."""
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise BrokenRun(
+            f"The working folder cannot be used: {reason_of(error)}.", "Change to a folder that exists."
+        ) from error
 
 
 @app.command(epilog=_EXIT_CODES, short_help="Start the embedded database and the demo gateway.")
@@ -306,14 +329,30 @@ def index(out: Path | None) -> None:
 @profile_option
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def lab(profile_name: str | None, arguments: tuple[str, ...]) -> NoReturn:
-    """Open JupyterLab on the notebooks with the profile set; further ARGUMENTS go to JupyterLab.
+    """Open JupyterLab on copies of the notebooks with the profile set; further ARGUMENTS go to JupyterLab.
+
+    The copies are in the state folder's lab/ and keep what you change; --ServerApp.root_dir=FOLDER, or a file or folder
+    among the ARGUMENTS, opens that instead.
 
     Kernels are reached over local sockets, not TCP. As root, which JupyterLab refuses by itself, it is started with
     --allow-root: whoever runs balancebook as root has decided so. Exit codes are JupyterLab's.
     """
+    from balancebook.commands.workspace import refresh  # noqa: PLC0415
+    from balancebook.runs.catalogue import list_entries  # noqa: PLC0415
     from balancebook.runs.lab import open_lab  # noqa: PLC0415
+    from balancebook.settings import state_dir  # noqa: PLC0415
 
-    open_lab(profile_name, arguments)
+    open_lab(profile_name, arguments, lambda: refresh(state_dir() / "lab", list_entries(), _say))
+
+
+@app.command(epilog=_EXIT_CODES, short_help="Write a notebook to begin with.")
+@click.argument("name")
+def new(name: str) -> None:
+    """Write a notebook NAME.ipynb to begin with: parameters, an opening cell, a check and a closing cell."""
+    from balancebook.commands.new import new_notebook  # noqa: PLC0415
+
+    path = new_notebook(name)
+    click.echo(f"Wrote {path}. Run it with `balancebook run {path}`, open it with `balancebook lab {path}`.")
 
 
 @app.command(epilog=_EXIT_CODES, short_help="Say what of the profile's target can be reached and read.")

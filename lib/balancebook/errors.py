@@ -58,7 +58,7 @@ class UsageError(BalancebookError):
 
 
 class BrokenRun(BalancebookError):
-    """A run that ended without an honest verdict: a cell raised, the kernel died, no check was declared."""
+    """A run that ended without an honest verdict: a cell raised, the kernel died, the disk is full."""
 
     exit_code = ExitCode.BROKEN
     code = "broken"

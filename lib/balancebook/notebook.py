@@ -166,9 +166,14 @@ class Book:
     def close(self) -> None:
         """Show every verdict and the conclusion, emit it, end the sessions.
 
-        Raises VerdictNotPass unless every verdict is pass, BalancebookError if nothing was checked.
+        A notebook that asks no check has no verdict, and this says so. Raises VerdictNotPass unless every verdict is
+        pass, BalancebookError if checks were asked and none of their questions arose.
         """
         self.ctx.close()
+        if not self.results and not self.not_asked:
+            text = "No check was asked, so there is no verdict."
+            _emit({"text/html": f"<p>{text}</p>", "text/plain": text})
+            return
         if not self.results:
             raise BalancebookError("Nothing was checked.", "Run the cells above first.")
         results = self._of_now()

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_serializer
 
+from balancebook.core.files import aside_of
 from balancebook.errors import BalancebookError, ExitCode
 from balancebook.verdict import Result, Verdict
 
@@ -82,7 +83,7 @@ class CheckRecord(_Model):
 
 
 class Record(_Model):
-    """One execution of a notebook."""
+    """One execution of a notebook. The verdict is None for a completed notebook that has no checks."""
 
     schema_version: Literal[1] = 1
     run_id: str
@@ -94,7 +95,7 @@ class Record(_Model):
     status: Status
     started_at: datetime
     ended_at: datetime
-    verdict: Verdict
+    verdict: Verdict | None
     exit_code: ExitCode
     error: RunError | None = None
     results: list[CheckRecord] = []
@@ -139,7 +140,7 @@ def to_json_text(document: Any) -> str:
 def whole(path: Path) -> Iterator[Path]:
     """`with whole(path) as aside`: what is written to `aside` takes the place of `path` at the end, and none of it does
     if that fails; so a reader finds the old file or the new one, never a part. Raises OSError."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.aside")
+    aside = aside_of(path)
     try:
         yield aside
         with aside.open("rb") as file:

@@ -40,6 +40,11 @@ def merge(verdicts: Iterable[Verdict]) -> Verdict:
 MARKS = {Verdict.PASS: "✔ pass", Verdict.FAIL: "✘ FAIL", Verdict.UNKNOWN: "? unknown"}
 
 
+def mark_of(verdict: Verdict | None) -> str:
+    """The mark of a verdict, or of none: a notebook without checks."""
+    return MARKS[verdict] if verdict else "- none"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """What one check found.

@@ -256,3 +256,9 @@ def test_a_gateway_that_does_not_answer(ask: Ask, ledger: Profile, why: str) -> 
             result = ask(code, profile, **params)
             assert result.verdict is Verdict.UNKNOWN, result
             assert profile.gateway.url in result.message
+        # Where no check asks for its health, the first that asks anything says that it is down.
+        mute = profile.model_copy(
+            update={"gateway": profile.gateway.model_copy(update={"health_path": None})}
+        )
+        assert ask("G002", mute, user_id=THREE_ASSETS).verdict is Verdict.FAIL
+        assert ask("G003", mute, user_id=THREE_ASSETS).verdict is Verdict.UNKNOWN

@@ -18,7 +18,9 @@ import pytest
 
 from balancebook.errors import BrokenRun, ExitCode, UsageError
 from balancebook.record import Record, RunError, load_record
+from balancebook.runs.command import summary
 from balancebook.runs.execute import refused_run, run_notebook
+from balancebook.runs.publish import write_index
 from balancebook.verdict import Verdict
 from runs.notebooks import code_cell, make_job, write_notebook
 
@@ -109,8 +111,52 @@ def test_a_run_is_broken_even_after_a_fail(run: Any) -> None:
     assert (record.exit_code, record.verdict) == (ExitCode.BROKEN, Verdict.FAIL)
 
 
-def test_no_declared_checks_is_broken(run: Any) -> None:
-    assert run("close()", required=[]).error.code == "no_checks"
+@pytest.mark.parametrize("cells", [[], ["2 * user_id"], ["print('no verdict')"]])
+def test_a_notebook_without_checks_has_no_verdict(run: Any, tmp_path: Path, cells: list[str]) -> None:
+    record = run(*cells, required=[])
+    assert (record.status, record.verdict, record.exit_code, record.error) == ("completed", None, 0, None)
+    assert record.results == []
+    page = (tmp_path / "runs" / record.run_id / "index.html").read_text()
+    assert "no verdict" in page
+    assert "None" not in page
+    assert "None" not in write_index(tmp_path / "runs").read_text()
+    assert "- none    asked (exit code 0)" in summary(record, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("cells", "code"),
+    [
+        (["1/0"], "cell_raised"),
+        (["emit('V001')", "close()"], "undeclared_check"),
+        (["emit('V001')"], "undeclared_check"),
+        (["close()"], "no_results"),
+        (["close('fail')"], "no_results"),
+    ],
+)
+def test_what_breaks_a_notebook_without_checks(run: Any, cells: list[str], code: str) -> None:
+    record = run(*cells, required=[])
+    assert (record.status, record.exit_code, record.error.code) == ("broken", ExitCode.BROKEN, code)
+    assert record.verdict not in (None, Verdict.PASS)
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        (
+            "%no_such_magic",
+            "Cell 6 stopped the run: UsageError: Line magic function `%no_such_magic` not found",
+        ),
+        ("%%no_such_magic\n1", "Cell 6 stopped the run: UsageError: Cell magic `%%no_such_magic` not found"),
+        ("%cd -x -y", "Cell 6 "),
+    ],
+)
+@pytest.mark.parametrize("required", [["V001"], []])
+def test_a_magic_that_fails_is_named(run: Any, cell: str, said: str, required: list[str]) -> None:
+    record = run("emit('V001')" if required else "1", cell, "close()", required=required)
+    assert (record.status, record.exit_code, record.error.code) == ("broken", 12, "cell_stopped")
+    assert record.error.message.startswith(said)
+    assert "sys.exit" not in record.error.message + record.error.remedy
+    assert record.verdict is Verdict.UNKNOWN
 
 
 def test_a_missing_required_check_is_unknown(run: Any) -> None:

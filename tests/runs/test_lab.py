@@ -11,8 +11,8 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -22,8 +22,10 @@ import psutil
 import pytest
 from tornado.websocket import websocket_connect
 
-from balancebook.errors import UsageError
+from balancebook.commands.workspace import refresh
+from balancebook.errors import BrokenRun, UsageError
 from balancebook.runs import lab
+from balancebook.runs.catalogue import find_entry
 from balancebook.settings import SettingsError
 from ports import free_ports
 
@@ -75,11 +77,17 @@ def _command(*arguments: str) -> list[str]:
 @pytest.fixture
 def running_lab() -> Iterator[Lab]:
     """A lab without a browser on a free port; ended with its kernels."""
+    with _lab() as lab:
+        yield lab
+
+
+@contextmanager
+def _lab(*arguments: str) -> Iterator[Lab]:
     port = free_ports(1)[0]
     # pytest's own folders have names too long for a socket in them.
     with TemporaryDirectory(prefix="bb-") as name, (Path(name) / "log").open("wb") as log:
         folder = Path(name)
-        command = _command("--no-browser", f"--port={port}", f"--IdentityProvider.token={TOKEN}")
+        command = _command("--no-browser", f"--port={port}", f"--IdentityProvider.token={TOKEN}", *arguments)
         process = subprocess.Popen(command, env=_environment(folder), cwd=folder, stdout=log, stderr=log)  # noqa: S603 (our own command)
         headers = {"Authorization": f"token {TOKEN}"}
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30) as client:
@@ -141,22 +149,71 @@ def test_the_exit_code_is_that_of_jupyterlab(tmp_path: Path) -> None:
     assert b"port" in done.stderr
 
 
-def test_what_the_user_adds_comes_last() -> None:
-    command = lab.lab_command(["--port=1", "--KernelManager.transport=tcp"], as_root=False)
-    assert command[-2:] == ["--port=1", "--KernelManager.transport=tcp"]
-    assert "--allow-root" not in command
-    assert "--allow-root" in lab.lab_command([], as_root=True)
+def test_the_lab_opens_copies(running_lab: Lab) -> None:
+    """Whatever a person runs and saves there, the shipped notebooks stay as they are."""
+    shipped = find_entry("readiness").path
+    before = shipped.read_bytes()
+    path = "/api/contents/notebooks/readiness.ipynb"
+    model = running_lab.client.get(path).json()
+    model["content"]["cells"][0]["source"] = "# Mine"
+    assert (
+        running_lab.client.put(path, json={"type": "notebook", "content": model["content"]}).status_code
+        == 200
+    )
+    copy = running_lab.state / "lab" / "notebooks" / "readiness.ipynb"
+    assert "# Mine" in copy.read_text()
+    assert shipped.read_bytes() == before
+
+
+@pytest.mark.parametrize("argument", ["--ServerApp.root_dir={}", "--notebook-dir={}", "{}"])
+def test_a_folder_of_the_users(tmp_path: Path, argument: str) -> None:
+    (tmp_path / "mine.ipynb").write_text("{}")
+    with _lab(argument.format(tmp_path)) as own:
+        names = {entry["name"] for entry in own.client.get("/api/contents/").json()["content"]}
+        assert names == {"mine.ipynb"}
+        assert not (own.state / "lab").exists()
+
+
+def test_an_option_of_the_users_takes_the_place_of_ours(tmp_path: Path) -> None:
+    command = lab.lab_command(["--port=1", "--KernelManager.transport=tcp"], tmp_path, as_root=False)
+    assert command[3:] == [f"--ServerApp.root_dir={tmp_path}", "--port=1", "--KernelManager.transport=tcp"]
+    assert "--ServerApp.allow_root=True" in lab.lab_command([], tmp_path, as_root=True)
+    for own in ("--allow-root", "--ServerApp.allow_root=False"):
+        assert "--ServerApp.allow_root=True" not in lab.lab_command([own], tmp_path, as_root=True)
+
+
+def test_copies_are_kept_until_the_original_changes(tmp_path: Path) -> None:
+    entry, told = find_entry("mv_checks"), list[str]()
+    folder = tmp_path / "lab"
+    copy = refresh(folder, [entry], told.append) / "notebooks" / "mv_checks.ipynb"
+    assert copy.read_bytes() == entry.path.read_bytes()
+    copy.write_text("changed")
+    refresh(folder, [entry], told.append)
+    assert (copy.read_text(), told) == ("changed", [])
+    newer = replace(entry, sha256="0" * 64)
+    for number, kept in ((1, "changed"), (2, entry.path.read_text())):
+        newer = replace(newer, sha256=str(number) * 64)
+        refresh(folder, [newer], told.append)
+        assert copy.with_name(f"mv_checks_{number}.ipynb").read_text() == kept
+        assert copy.read_bytes() == entry.path.read_bytes()
+    assert told[0] == "notebooks/mv_checks.ipynb has a new version; yours is kept as mv_checks_1.ipynb"
+
+
+def test_a_workspace_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "lab").write_text("")
+    with pytest.raises(BrokenRun, match="cannot be copied"):
+        refresh(tmp_path / "lab", [find_entry("mv_checks")], lambda _: None)
 
 
 def test_a_profile_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "execve", lambda *_: pytest.fail("JupyterLab was started"))
     with pytest.raises(SettingsError):
-        lab.open_lab("nowhere", [])
+        lab.open_lab("nowhere", [], Path)
 
 
 def test_a_folder_too_deep_for_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "execve", lambda *_: pytest.fail("JupyterLab was started"))
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", f"/var/{'d' * 60}")
     with pytest.raises(UsageError) as caught:
-        lab.open_lab(None, [])
+        lab.open_lab(None, [], Path)
     assert "JUPYTER_RUNTIME_DIR" in caught.value.remedy

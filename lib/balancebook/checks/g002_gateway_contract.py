@@ -7,8 +7,8 @@ from balancebook.checks.context import Context
 from balancebook.checks.shown import shown_balances
 from balancebook.gateway import GatewayError
 
-# Without an answer there is nothing to hold against the contract; G001 says that the gateway is down.
-_NO_ANSWER = frozenset({"refused", "timeout", "denied"})
+# Without an answer there is nothing to compare with the contract; G001 says that the gateway is down, if it is asked.
+_DOWN = frozenset({"refused", "timeout"})
 
 
 @check("G002", "gateway_contract")
@@ -21,7 +21,8 @@ def gateway_contract(ctx: Context, *, user_id: int | str) -> Finding:
     try:
         answer = shown_balances(ctx, user_id)
     except GatewayError as error:
-        judge = unknown if error.kind in _NO_ANSWER else failed
+        reported = error.kind in _DOWN and ctx.profile.gateway.health_path is not None
+        judge = unknown if reported or error.kind == "denied" else failed
         return judge(str(error))
     count = len(answer.balances)
     return passed(f"The answer for user {user_id} holds to the contract.", counts={"assets": count})

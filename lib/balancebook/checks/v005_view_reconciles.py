@@ -8,6 +8,7 @@ from balancebook.progress import Display
 from balancebook.reconcile.report import ComparisonReport
 from balancebook.reconcile.run import Request, Telling, run
 from balancebook.store.cql.values import json_text
+from balancebook.store.gone import naming_what_is_gone
 from balancebook.verdict import Json, Verdict
 
 
@@ -22,7 +23,10 @@ def view_reconciles(ctx: Context) -> Finding:
     """
     with Display() as display:
         request = Request(samples=SAMPLE_LIMIT, budget_rows=ctx.profile.limits.max_rows)
-        done = run(ctx.reader, ctx.view, request, Telling(step=display), grace_s=ctx.grace_s, sleep=ctx.sleep)
+        with naming_what_is_gone(ctx.reader, ctx.view, doing="compared"):
+            done = run(
+                ctx.reader, ctx.view, request, Telling(step=display), grace_s=ctx.grace_s, sleep=ctx.sleep
+            )
     return judge_report(done.report)
 
 

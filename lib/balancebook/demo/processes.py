@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 
+from balancebook.core.files import unwritable
 from balancebook.errors import BalancebookError, UsageError
 
 # The kernel counts start times from boot, so a stepped clock moves them a little: a recycled pid is far beyond this.
@@ -197,12 +198,15 @@ def mark_in(state: Mapping[str, Any] | None) -> Mark | None:
 
 
 def make_folder(path: Path) -> Path:
-    """Create a folder and its parents. Raises UsageError if it cannot be written."""
+    """Create a folder and its parents. Raises UsageError if it cannot be written, BrokenRun if the disk is full."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(
-            f"The folder {path} cannot be made: {error.strerror}.", "Name another one: BALANCEBOOK_STATE."
+        raise unwritable(
+            f"The folder {path} cannot be made",
+            error,
+            "Name another one: BALANCEBOOK_STATE.",
+            parameter="BALANCEBOOK_STATE",
         ) from error
     return path
 

@@ -13,7 +13,7 @@ from balancebook.record import Record
 from balancebook.runs import catalogue, command
 from balancebook.runs.publish import write_index
 from balancebook.settings import EMBEDDED, state_dir
-from balancebook.verdict import MARKS, merge
+from balancebook.verdict import MARKS, mark_of, merge
 
 _TIMEOUT_S = 600.0
 # The worst of several runs: a broken one outweighs its verdict.
@@ -40,7 +40,7 @@ class Tour:
     def table(self) -> str:
         """One line a run: its verdict, its checks, its seconds; then where the pages are."""
         lines = [_line(record) for record in self.records]
-        verdict = merge(record.verdict for record in self.records)
+        verdict = merge(record.verdict for record in self.records if record.verdict)
         return "\n".join([*lines, f"{MARKS[verdict]:10}everything, page by page: {self.index}"])
 
 
@@ -48,7 +48,7 @@ def _line(record: Record) -> str:
     seconds = (record.ended_at - record.started_at).total_seconds()
     passed = sum(result.verdict == "pass" for result in record.results)
     checks = f"{passed} of {len(record.results)} checks pass"
-    return f"{MARKS[record.verdict]:10}{record.notebook:20} {checks:24} {seconds:5.1f} s"
+    return f"{mark_of(record.verdict):10}{record.notebook:20} {checks:24} {seconds:5.1f} s"
 
 
 def tour(progress: Callable[[str], None]) -> Tour:

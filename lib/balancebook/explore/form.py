@@ -15,6 +15,8 @@ from balancebook.explore.one import Account
 from balancebook.progress import Cell, watched
 
 _ROWS = 20
+# JupyterLab's own for errors, in its light and dark theme.
+_RED = "var(--jp-error-color1, #d32f2f)"
 
 
 class Shows(Protocol):
@@ -45,14 +47,14 @@ class Form:
         self._book, self._mine = book, mine
         self.account = widgets.Text(value=str(mine.user_id), description="account")
         self.asset = widgets.Combobox(description="asset", placeholder="the first", options=self._assets())
-        self.as_of = widgets.Text(
-            value=mine.as_of or "", description="as of", placeholder="2025-06-01T00:00Z"
-        )
+        self.as_of = widgets.Text(value=mine.as_of or "", description="as of", placeholder="2025-06-01")
         self.ask = widgets.Button(description="Show", button_style="primary")
         # A label would cut long sentences off.
         self.said, self._shown = widgets.HTML(), widgets.Output()
         self.ask.on_click(self._ask)
-        fields = widgets.HBox([self.account, self.asset, self.as_of, self.ask])
+        # Else the button is beyond the edge of a narrow window.
+        wraps = widgets.Layout(flex_flow="row wrap")
+        fields = widgets.HBox([self.account, self.asset, self.as_of, self.ask], layout=wraps)
         self.box = widgets.VBox([fields, self.said, self._shown])
 
     def _assets(self) -> list[str]:
@@ -69,7 +71,12 @@ class Form:
             try:
                 self._answer()
             except BalancebookError as error:
-                self._say(str(error))
+                self._refuse(str(error))
+
+    def _refuse(self, why: str) -> None:
+        """Say why there is no answer, in red, and take away what was shown: it would pass for the answer."""
+        self._shown.clear_output()
+        self.said.value = f'<span style="color: {_RED}">{html.escape(why, quote=False)}</span>'
 
     def _say(self, why: str) -> None:
         self.said.value = html.escape(why, quote=False)

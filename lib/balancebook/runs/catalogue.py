@@ -21,7 +21,7 @@ from balancebook.runs.schema import read_schema
 from balancebook.runs.values import Choices, Parameter, Range
 
 Kind = Literal["notebook", "runbook"]
-_FOLDERS: dict[Kind, str] = {"notebook": "notebooks", "runbook": "runbooks"}
+FOLDERS: dict[Kind, str] = {"notebook": "notebooks", "runbook": "runbooks"}
 _CODE = re.compile(r"[A-Z][0-9]{3}")
 
 
@@ -91,14 +91,14 @@ def _signature(parameter: Parameter) -> str:
 
 def list_entries() -> list[Entry]:
     """Everything that is shipped, notebooks first, each by name. Raises UsageError for a malformed one."""
-    return [read_entry(path, kind) for kind in _FOLDERS for path in _shipped(kind)]
+    return [read_entry(path, kind) for kind in FOLDERS for path in _shipped(kind)]
 
 
 def find_entry(name_or_path: str) -> Entry:
     """The entry of that name, or in that file. Raises UsageError, with a likely name, if there is none."""
     if name_or_path.endswith(".ipynb") or os.sep in name_or_path or "/" in name_or_path:
         return read_entry(Path(name_or_path), _kind_of(Path(name_or_path)))
-    known = {path.stem: (path, kind) for kind in _FOLDERS for path in _shipped(kind)}
+    known = {path.stem: (path, kind) for kind in FOLDERS for path in _shipped(kind)}
     if name_or_path in known:
         return read_entry(*known[name_or_path])
     suggestion = next(iter(difflib.get_close_matches(name_or_path, known, n=1)), None)
@@ -117,12 +117,12 @@ def shipped_folder() -> Path:
 
 def _shipped(kind: Kind) -> list[Path]:
     return sorted(
-        path for path in (shipped_folder() / _FOLDERS[kind]).glob("*.ipynb") if not path.name.startswith(".")
+        path for path in (shipped_folder() / FOLDERS[kind]).glob("*.ipynb") if not path.name.startswith(".")
     )
 
 
 def _kind_of(path: Path) -> Kind:
-    return "runbook" if path.absolute().parent.name == _FOLDERS["runbook"] else "notebook"
+    return "runbook" if path.absolute().parent.name == FOLDERS["runbook"] else "notebook"
 
 
 def read_entry(path: Path, kind: Kind) -> Entry:

@@ -6,13 +6,15 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from balancebook.core.files import require_writable_folder
 from balancebook.record import Record, Target
 from balancebook.runs import catalogue
+from balancebook.runs.folders import KEPT
 from balancebook.runs.parameters import parse_assignments
 from balancebook.runs.scrub import Scrubber
 from balancebook.runs.values import Value
 from balancebook.settings import Profile, find_config, load_profile, retarget, state_dir
-from balancebook.verdict import MARKS
+from balancebook.verdict import MARKS, mark_of
 
 # Parameters of these names, in any notebook, choose its target.
 _TARGET_PARAMETERS = ("keyspace", "view", "gateway_url")
@@ -37,6 +39,8 @@ def run(
     scrubber = Scrubber(profile.secrets())
     parameters = parse_assignments(assignments, entry.parameters, scrubber)
     profile = _retargeted(profile, parameters)
+    out_root = out or state_dir() / "runs"
+    require_writable_folder(out_root, KEPT, "out")
     # Only now: what was mistyped is said at once, without waiting for the driver and Jupyter to be imported.
     from balancebook.runs.opened import Job, run_opened  # noqa: PLC0415
 
@@ -45,7 +49,7 @@ def run(
         parameters=parameters,
         profile=profile.name,
         target=Target(keyspace=profile.keyspace, view=profile.view, embedded=profile.embedded),
-        out_root=out or state_dir() / "runs",
+        out_root=out_root,
         timeout_s=timeout_s,
         env=kernel_environment(profile),
         scrubber=scrubber,
@@ -72,10 +76,13 @@ def summary(record: Record, folder: Path) -> str:
     name = record.notebook
     if record.status == "refused":
         # Every check would say the same.
-        lines, name = [], f"{name}: none of its {len(record.results)} checks could be asked"
+        checks = (
+            f"none of its {len(record.results)} checks could be asked" if record.results else "it was not run"
+        )
+        lines, name = [], f"{name}: {checks}"
     if record.error:
         lines.append(f"{record.status}: {record.error.message} {record.error.remedy}".rstrip())
-    lines.append(f"{MARKS[record.verdict]:10}{name} (exit code {record.exit_code})")
+    lines.append(f"{mark_of(record.verdict):10}{name} (exit code {record.exit_code})")
     return "\n".join([*lines, f"          {folder / record.files['page']}"])
 
 

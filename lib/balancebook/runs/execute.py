@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from balancebook.core.files import reason_of
 from balancebook.errors import BrokenRun
 from balancebook.record import Record, RunError, Target, write_whole
 from balancebook.runs.catalogue import Entry
@@ -244,6 +246,7 @@ def _save(job: Job, folder: RunFolder, record: Record, nb: dict[str, Any] | None
     files = {"record": "record.json", "page": PAGE_NAME} | ({"notebook": NOTEBOOK_NAME} if nb else {})
     record = record.model_copy(update={"files": files})
     try:
+        _stand_somewhere(folder.aside)
         if nb:
             write_whole(folder.aside / NOTEBOOK_NAME, publish.notebook_text(nb))
         write_whole(folder.aside / PAGE_NAME, publish.render_run(record, nb))
@@ -251,11 +254,19 @@ def _save(job: Job, folder: RunFolder, record: Record, nb: dict[str, Any] | None
         folder.publish()
     except OSError as error:
         raise BrokenRun(
-            f"The run cannot be saved in {job.out_root}: {error.strerror}; its verdict was {record.verdict}, "
-            f"and nothing was kept.",
+            f"The run cannot be saved in {job.out_root}: {reason_of(error)}; its verdict was "
+            f"{record.verdict or 'none'}, and nothing was kept.",
             "Make room, or name another folder with --out.",
         ) from error
     return record
+
+
+def _stand_somewhere(folder: Path) -> None:
+    """What makes the page asks for the working folder; if it was removed meanwhile, another does as well."""
+    try:
+        Path.cwd()
+    except OSError:
+        os.chdir(folder)
 
 
 logging.getLogger("papermill").addHandler(logging.NullHandler())

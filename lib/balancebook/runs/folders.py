@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from balancebook.errors import UsageError
+from balancebook.core.files import unwritable
 
+KEPT = "Runs"
 _NAME_LENGTH = 60
 
 
@@ -39,7 +40,8 @@ class RunFolder:
 
 
 def begin_run(out_root: Path, notebook: str, now: datetime | None = None) -> RunFolder:
-    """A new, empty folder for one run. Raises UsageError if `out_root` cannot be written to."""
+    """A new, empty folder for one run. Raises UsageError if `out_root` cannot be written to, BrokenRun if the disk is
+    full."""
     moment = (now or datetime.now(UTC)).astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     name = re.sub(r"[^A-Za-z0-9_-]+", "_", notebook)[:_NAME_LENGTH]
     # Absolute: a cell may change the kernel's working folder.
@@ -53,8 +55,9 @@ def begin_run(out_root: Path, notebook: str, now: datetime | None = None) -> Run
                 folder.aside.mkdir(mode=0o755)
                 return folder
     except OSError as error:
-        raise UsageError(
-            f"Runs cannot be kept in {out_root}: {error.strerror}.",
+        raise unwritable(
+            f"{KEPT} cannot be kept in {out_root}",
+            error,
             "Name a folder that can be written to with --out.",
             parameter="out",
         ) from error

@@ -26,20 +26,20 @@ _LINE = 300
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How a run ended and what it found."""
+    """How a run ended and what it found. The verdict is None for a completed notebook that has no checks."""
 
     status: Status
-    verdict: Verdict
+    verdict: Verdict | None
     results: list[CheckRecord]
     optional_missing: list[str]
     error: RunError | None
 
     @property
     def exit_code(self) -> ExitCode:
-        """Of the verdict for a completed run; a broken one is broken even after a fail."""
+        """Of the verdict for a completed run, 0 without one; a broken run is broken even after a fail."""
         by_status = {"broken": ExitCode.BROKEN, "timed_out": ExitCode.BROKEN}
         by_status |= {"interrupted": ExitCode.INTERRUPTED, "refused": ExitCode.UNKNOWN}
-        return by_status.get(self.status) or ExitCode[self.verdict.name]
+        return by_status.get(self.status) or (ExitCode[self.verdict.name] if self.verdict else ExitCode.PASS)
 
 
 def judge(cells: Cells, entry: Entry, *, cause: Cause | None, problem: str | None) -> Outcome:
@@ -55,10 +55,12 @@ def judge(cells: Cells, entry: Entry, *, cause: Cause | None, problem: str | Non
     except ValueError as malformed:
         error = _broken("malformed_result", f"{malformed}.", "Emit results by the library's verbs only.")
     closed = _closing(cells)
-    status, early = _early_end(cells, entry, cause, problem)
-    error = early or error or _undeclared(results, entry) or _never_closed(cells, results, closed)
+    status, early = _early_end(cells, cause, problem)
+    error = early or error or _undeclared(results, entry) or _never_closed(cells, results, closed, entry)
     if error and status == "completed":
         status = "broken"
+    if status == "completed" and not (results or closed or _declares(entry)):
+        return Outcome(status=status, verdict=None, results=[], optional_missing=[], error=None)
     merged = merge([result.verdict for result in results.values()]) if results else Verdict.UNKNOWN
     records = _with_missing(results, entry)
     verdicts = [record.verdict for record in records] + [closed or Verdict.UNKNOWN]
@@ -107,25 +109,19 @@ def _closing(cells: Cells) -> Verdict | None:
     return Verdict(said) if said in list(Verdict) else None
 
 
-def _early_end(
-    cells: Cells, entry: Entry, cause: Cause | None, problem: str | None
-) -> tuple[Status, RunError | None]:
+def _early_end(cells: Cells, cause: Cause | None, problem: str | None) -> tuple[Status, RunError | None]:
     if cause == "timed_out":
         return cause, _broken("timed_out", "The run took longer than it may.", "Give it more --timeout.")
     if cause == "interrupted":
         return cause, _broken("interrupted", "The run was interrupted.", "")
     if problem:
         return "broken", _broken("kernel", problem, "Run it again; then open the executed notebook.")
-    error = _raised(cells)
-    if error:
-        return "broken", error
-    if not (entry.required or entry.optional):
-        return "broken", _broken(
-            "no_checks",
-            f"{entry.name} declares no checks, so it has no verdict.",
-            "List them in its metadata: balancebook.checks.required.",
-        )
-    return "completed", None
+    error = _raised(cells) or _stopped(cells)
+    return ("broken", error) if error else ("completed", None)
+
+
+def _declares(entry: Entry) -> bool:
+    return bool(entry.required or entry.optional)
 
 
 def _raised(cells: Cells) -> RunError | None:
@@ -145,6 +141,26 @@ def _raised(cells: Cells) -> RunError | None:
     return None
 
 
+def _stopped(cells: Cells) -> RunError | None:
+    """The first cell that ended the run without an error among its outputs.
+
+    IPython only prints that a magic is unknown, or was given wrong arguments; papermill notes the failure in the cell's
+    metadata.
+    """
+    for index, cell in enumerate(cells):
+        if not cell["metadata"].get("papermill", {}).get("exception"):
+            continue
+        if any(output["output_type"] == "error" for output in cell["outputs"]):
+            continue
+        printed = "".join(o["text"] for o in cell["outputs"] if o.get("name") == "stderr").strip()
+        last = _ANSI.sub("", printed).rsplit("\n", 1)[-1].strip()
+        why = f": {last[:_LINE].rstrip('.')}" if last else " without an error"
+        return _broken(
+            "cell_stopped", f"Cell {index + 1} stopped the run{why}.", "See it in the executed notebook."
+        )
+    return None
+
+
 def _undeclared(results: Mapping[str, Result], entry: Entry) -> RunError | None:
     strangers = [code for code in results if code not in entry.required + entry.optional]
     if not strangers:
@@ -156,7 +172,11 @@ def _undeclared(results: Mapping[str, Result], entry: Entry) -> RunError | None:
     )
 
 
-def _never_closed(cells: Cells, results: Mapping[str, Result], closed: Verdict | None) -> RunError | None:
+def _never_closed(
+    cells: Cells, results: Mapping[str, Result], closed: Verdict | None, entry: Entry
+) -> RunError | None:
+    if not (results or closed or _declares(entry)):
+        return None
     if not results:
         return _broken("no_results", "No check answered: an empty set has no verdict.", "")
     if closed is None:
@@ -164,7 +184,7 @@ def _never_closed(cells: Cells, results: Mapping[str, Result], closed: Verdict |
         return _broken(
             "not_closed",
             f"The notebook ended after {ran} cells without its closing verdict.",
-            "A cell left early (sys.exit?), or the last cell is missing.",
+            "Its last cell must call close() on what notebook.open() returned.",
         )
     return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from balancebook.core.files import require_writable_file
 from balancebook.errors import UsageError
 from balancebook.record import write_whole
 from balancebook.runs.views import require_view
@@ -19,6 +20,8 @@ def pin_view(profile_name: str | None, path: Path | None, *, force: bool = False
     A file that defines the same view stays as it is. Raises UsageError for a view that is not there, for a file that
     says something else (unless `force`), and for one that cannot be written; StoreError if the database cannot be read.
     """
+    if path is not None:
+        require_writable_file(path, "to")
     view = _read(profile_name)
     if path is None:
         return to_cql(view).rstrip("\n")

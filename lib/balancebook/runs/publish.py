@@ -15,7 +15,7 @@ import bleach  # type: ignore[import-untyped]
 import jinja2
 from markupsafe import Markup
 
-from balancebook.errors import UsageError
+from balancebook.core.files import require_writable_file, unwritable
 from balancebook.record import Record, RecordError, load_record, write_whole
 from balancebook.runs.folders import list_runs
 from balancebook.runs.lazy import import_html_exporter, import_nbformat
@@ -64,6 +64,8 @@ def why(record: Record) -> str:
     """One line: what broke, else what the worst check says."""
     if record.error:
         return f"{record.error.message} {record.error.remedy}".strip()
+    if record.verdict is None:
+        return "It has no checks, so there is no verdict."
     worst = [result for result in record.results if result.verdict == record.verdict]
     if record.verdict is Verdict.PASS:
         return "The one check passes." if len(worst) == 1 else f"All {len(worst)} checks pass."
@@ -78,18 +80,17 @@ def why(record: Record) -> str:
 def write_index(out_root: Path) -> Path:
     """Write index.html over all runs in a folder, newest first; returns its path.
 
-    Raises UsageError if there is no such folder, or nothing can be written there.
+    Raises UsageError, before anything is read, if there is no such folder, or nothing can be written there; BrokenRun
+    if the disk is full.
     """
-    rows = [_row(folder) for folder in list_runs(out_root)]
     path = out_root / INDEX_NAME
+    message, remedy = f"No index can be written in {out_root}", "Name the folder of the runs with --out."
+    require_writable_file(path, "out", message=message, remedy=remedy)
+    rows = [_row(folder) for folder in list_runs(out_root)]
     try:
         write_whole(path, _environment().get_template("index.html.j2").render(rows=rows))
     except OSError as error:
-        raise UsageError(
-            f"No index can be written in {out_root}: {error.strerror}.",
-            "Name the folder of the runs with --out.",
-            parameter="out",
-        ) from error
+        raise unwritable(message, error, remedy, parameter="out") from error
     return path
 
 

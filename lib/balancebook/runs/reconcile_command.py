@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from balancebook.core.files import reason_of, require_writable_file
 from balancebook.errors import BalancebookError, BrokenRun, ExitCode, UsageError
 from balancebook.reconcile.document import Reconciliation
 from balancebook.reconcile.kinds import Kind
@@ -20,6 +20,7 @@ from balancebook.runs.reconcile_folder import DOCUMENT, NAME, Desk, begin
 from balancebook.runs.reconcile_text import text_of
 from balancebook.runs.views import require_view
 from balancebook.settings import Profile, load_profile, retarget, state_dir
+from balancebook.store.gone import naming_what_is_gone
 from balancebook.store.reader import Reader, open_reader
 from balancebook.store.schema import View
 from balancebook.verdict import Verdict
@@ -65,7 +66,7 @@ class Asked:
                 "--workers needs the full depth, and no --scheduler.", "Leave it out.", parameter="workers"
             )
         if self.differences is not None:
-            _require_writable(self.differences)
+            require_writable_file(self.differences, "differences")
 
     def parameters(self) -> Parameters:
         """What was asked, for the record: all that is not the default."""
@@ -114,14 +115,6 @@ def _targeted(profile: Profile, target: str) -> Profile:
     return retarget(profile, keyspace=keyspace, view=view)
 
 
-def _require_writable(path: Path) -> None:
-    folder = path.absolute().parent
-    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise UsageError(
-            f"{path} cannot be written.", "Name a file in a folder that is there.", parameter="differences"
-        )
-
-
 class _Run:
     """One run, and its record as it comes about."""
 
@@ -144,6 +137,13 @@ class _Run:
         except (UsageError, BrokenRun):
             self._leave()
             raise
+        except OSError as error:
+            # What comes from the network is a StoreError: this is the disk, which cannot keep the run.
+            self._leave()
+            raise BrokenRun(
+                f"The run cannot be kept in {self._folder.final.parent}: {reason_of(error)}.",
+                "Make room there.",
+            ) from error
         except BalancebookError as error:
             self._end("refused", error)
             raise
@@ -175,7 +175,8 @@ class _Run:
             state=self._desk.progress,
             resume_within_s=asked.resume_within_s,
         )
-        return run(reader, view, request, self._telling, grace_s=self._profile.grace_s)
+        with naming_what_is_gone(reader, view, doing="compared"):
+            return run(reader, view, request, self._telling, grace_s=self._profile.grace_s)
 
     def _differences(self, reader: Reader, view: View) -> list[Path]:
         """Write all differences where they were asked for; none were found if a run became a sampled one."""
@@ -187,7 +188,7 @@ class _Run:
         try:
             save_differences(path, self._desk.spool, reader, view, self._folder.run_id)
         except OSError as error:
-            raise BrokenRun(f"{path} cannot be written: {error.strerror}.", "Make room there.") from error
+            raise BrokenRun(f"{path} cannot be written: {reason_of(error)}.", "Make room there.") from error
         return [path]
 
     def _learn(self, reader: Reader) -> None:
@@ -266,7 +267,7 @@ class _Run:
         except OSError as error:
             folder.discard()
             raise BrokenRun(
-                f"The record cannot be saved in {folder.final.parent}: {error.strerror}; its verdict was "
+                f"The record cannot be saved in {folder.final.parent}: {reason_of(error)}; its verdict was "
                 f"{record.verdict}.",
                 "Make room there.",
             ) from error

@@ -7,7 +7,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from balancebook.errors import UsageError
+from balancebook.core.files import reason_of
+from balancebook.errors import BrokenRun, UsageError
 from balancebook.record import RECORD_NAME
 from balancebook.runs.folders import RunFolder, begin_run
 
@@ -46,10 +47,17 @@ class Desk:
 def begin(root: Path, resume: str | None, target: str) -> Desk:
     """A new folder, or that of the run to be resumed: its id, or "last" for the last one of this target (a view).
 
-    Raises UsageError if there is no such run, it has ended, or another process is at it.
+    Raises UsageError if there is no such run, it has ended, or another process is at it; BrokenRun if the disk is full.
     """
     folder = _begun(root, resume, target) if resume else begin_run(root, NAME)
-    lock = os.open(folder.aside / _LOCK, os.O_CREAT | os.O_RDWR, 0o644)
+    try:
+        lock = os.open(folder.aside / _LOCK, os.O_CREAT | os.O_RDWR, 0o644)
+    except OSError as error:
+        if not resume:
+            folder.discard()
+        raise BrokenRun(
+            f"The run cannot be kept in {root}: {reason_of(error)}.", "Make room there."
+        ) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

@@ -31,6 +31,9 @@ Kind = Literal[
     "refused_statement",
 ]
 
+# Of time, load or network: all other kinds stay as they are, however often it is tried.
+MAY_PASS: tuple[Kind, ...] = ("timeout", "unavailable", "unreachable")
+
 # When the hosts of one attempt fail in different ways, the first of these is the one worth telling.
 _MOST_TELLING: tuple[Kind, ...] = (
     "tls",

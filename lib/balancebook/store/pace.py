@@ -18,7 +18,7 @@ from typing import Self
 
 from balancebook.progress import status
 from balancebook.store.canary import Canary, draw_canary
-from balancebook.store.errors import StoreError
+from balancebook.store.errors import MAY_PASS, StoreError
 from balancebook.store.reader import Reader
 from balancebook.store.schema import Table
 from balancebook.store.throttle import START, Throttle
@@ -252,17 +252,25 @@ class Pace:
         if self._throttle:
             self._throttle.before_scan(times, self._clock())
 
+    # Why the canary cannot be read at all, if so: then neither can the view (a permission was revoked, it was dropped).
+    _refusal: StoreError | None = None
+
     def _watch(self, canary: Canary) -> None:
         while not self._stopped.wait(CANARY_EVERY_S):
             self.asking()
             try:
                 canary.read()
-            except StoreError:
+            except StoreError as error:
                 self.answered(failed=True)
+                if error.kind not in MAY_PASS:
+                    self._refusal = error
+                    return
             else:
                 self.answered()
 
     def _require_going_on(self) -> None:
+        if refusal := self._refusal:
+            raise StoreError(refusal.kind, refusal.message, refusal.remedy) from refusal
         if self._stopped.is_set():
             raise StoreError("timeout", "The scan was stopped before its end.", "Run it again.")
         since = self._asked_at if self._failing_since is None else self._failing_since

@@ -14,6 +14,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from balancebook.store import errors
 from balancebook.store.errors import StoreError
 from balancebook.store.pace import Pace
 from balancebook.store.tokens import TokenRange, merge_ranges, split_range, split_ring
@@ -25,7 +26,7 @@ _SPLIT = 4
 NARROW = 10
 _STRIDE = 8
 _TICK_S = 1.0
-MAY_PASS = ("timeout", "unavailable", "unreachable")
+MAY_PASS = errors.MAY_PASS
 
 Progress = Callable[["ScanReport"], None]
 Gathered = TypeVar("Gathered")

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from balancebook.store.dialects import dialect_of
 from balancebook.store.errors import StoreError
+from balancebook.store.gone import naming_what_is_gone
 from balancebook.store.names import quote
 from balancebook.store.pace import Pace, waiting
 from balancebook.store.ranges import IN_FLIGHT, PAGE_SIZE, Grant, Progress, RangeScan, RangeTask, ScanReport
@@ -98,7 +99,8 @@ def raw_scan(  # noqa: PLR0913 (keywords with defaults, each of them used)
             yield page
 
     def read(task: RangeTask, page_size: int, grant: Grant) -> Gathered:
-        return gather(task.table, pages_of(task, page_size, grant))
+        with naming_what_is_gone(reader, tables[task.table]):
+            return gather(task.table, pages_of(task, page_size, grant))
 
     return RangeScan(
         tasks,

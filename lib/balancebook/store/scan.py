@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from balancebook.store.dialects import dialect_of
 from balancebook.store.errors import StoreError
+from balancebook.store.gone import naming_what_is_gone
 from balancebook.store.names import quote
 from balancebook.store.pace import Pace, waiting
 from balancebook.store.ranges import (
@@ -84,12 +85,13 @@ def scan(  # noqa: PLR0913  (keywords with defaults, each of them used)
         cql = f"SELECT {selected} FROM {table.cql_name}{filtered(clause, where)}{first}{suffix}"
         wait(0)
         size = pace.page_size(page_size) if pace else page_size
-        for page in reader.pages(cql, params, page_size=size):
-            wait(len(page))
-            allowed = grant(len(page))
-            rows += page[:allowed]
-            if allowed < len(page):
-                break
+        with naming_what_is_gone(reader, table):
+            for page in reader.pages(cql, params, page_size=size):
+                wait(len(page))
+                allowed = grant(len(page))
+                rows += page[:allowed]
+                if allowed < len(page):
+                    break
         return rows
 
     return Scan(
