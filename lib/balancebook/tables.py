@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from balancebook.assets import format_amount
+from balancebook.core.short_text import shortened, shortened_json
 from balancebook.verdict import MARKS
 
 NOTHING = "—"
@@ -21,10 +22,12 @@ _TEXT = ' class="text" style="text-align: left"'
 
 
 def cell_text(value: Any) -> str:
-    """A cell as people read it: a dash where there is nothing, a Decimal in its normal form."""
+    """A cell as people read it: a dash where there is nothing, a Decimal in its normal form; of a bounded length."""
     if value is None or value is pd.NA or (isinstance(value, float) and pd.isna(value)):
         return NOTHING
-    return format_amount(value) if isinstance(value, Decimal) and value.is_finite() else str(value)
+    if isinstance(value, Decimal) and value.is_finite():
+        return shortened(format_amount(value))
+    return shortened(str(shortened_json(value) if isinstance(value, int) else value))
 
 
 def table_html(frame: pd.DataFrame) -> str:

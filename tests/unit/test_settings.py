@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from balancebook.settings import Profile, SettingsError, load_profile, retarget, state_dir
+from checking import gateway_of
 
 ASSETS = """
 [[assets]]
@@ -60,7 +61,7 @@ def test_the_embedded_addresses_come_from_the_running_server(tmp_path: Path) -> 
         (tmp_path / name / f"{name}.json").write_text(json.dumps(content))
     profile = load_profile(env={"BALANCEBOOK_STATE": str(tmp_path)}, cwd=tmp_path)
     assert (profile.contact_points, profile.port) == (("127.0.0.2",), 12345)
-    assert profile.gateway.url == "http://127.0.0.1:4001"
+    assert gateway_of(profile).url == "http://127.0.0.1:4001"
 
 
 def test_variables_override_the_connection(tmp_path: Path) -> None:
@@ -75,7 +76,7 @@ def test_variables_override_the_connection(tmp_path: Path) -> None:
     )
     assert profile.contact_points == ("192.0.2.1", "192.0.2.2")
     assert (profile.local_dc, profile.username, profile.grace_s) == ("dc9", "other", 2.5)
-    assert profile.gateway.url == "http://192.0.2.3:80"
+    assert gateway_of(profile).url == "http://192.0.2.3:80"
     assert profile.password is not None
     assert profile.password.value == "BALANCEBOOK_PASSWORD"
 
@@ -84,9 +85,9 @@ def test_variables_override_the_connection(tmp_path: Path) -> None:
     ("old", "new", "parameter", "says"),
     [
         ("local_dc", "locl_dc", "locl_dc", "Did you mean local_dc"),
-        ('local_dc = "dc1"\n', "", "local_dc", "Field required"),
+        ('local_dc = "dc1"\n', "", "local_dc", "Write below [profiles.prod]: local_dc ="),
         ('["10.0.0.1", "10.0.0.2"]', "[]", "contact_points", "at least 1"),
-        ("https://gateway.example:8443", "file:///etc", "gateway.url", "pattern"),
+        ("https://gateway.example:8443", "file:///etc", "gateway.url", "http:// or https://"),
         ('registry = "assets.toml"', "", "registry", "registry is missing"),
         ("[profiles.prod.gateway]\nurl", "[profiles.prod.gateway]\nurll", "gateway.urll", "Did you mean url"),
         ("default_profile", "default_profil", "default_profil", "unknown key"),
@@ -159,7 +160,7 @@ def test_a_file_that_is_no_profile_file(tmp_path: Path, text: str) -> None:
 def test_retargeting_keeps_the_rest(tmp_path: Path) -> None:
     profile = load(tmp_path)
     other = retarget(profile, keyspace="Trading", view="v2", gateway_url="http://localhost:1")
-    assert (other.keyspace, other.view, other.gateway.url) == ("Trading", "v2", "http://localhost:1")
+    assert (other.keyspace, other.view, gateway_of(other).url) == ("Trading", "v2", "http://localhost:1")
     assert other.contact_points == profile.contact_points
     assert retarget(profile) == profile
 
@@ -172,6 +173,7 @@ def test_retargeting_keeps_the_rest(tmp_path: Path) -> None:
         ("view", "a" * 49),
         ("view", "ä"),
         ("gateway_url", "localhost:3001"),
+        ("gateway_url", "http://127.0.0.1:99999"),
     ],
 )
 def test_retargeting_refuses_what_is_no_name(tmp_path: Path, parameter: str, value: str) -> None:

@@ -46,7 +46,7 @@ class Form:
         self.account = widgets.Text(value=str(mine.user_id), description="account")
         self.asset = widgets.Combobox(description="asset", placeholder="the first", options=self._assets())
         self.as_of = widgets.Text(
-            value=mine.as_of or "", description="as of", placeholder="2025-06-01T00:00Z"
+            value=mine.as_of or "", description="as of", placeholder="2025-06-01T00:00:00Z"
         )
         self.ask = widgets.Button(description="Show", button_style="primary")
         # A label would cut long sentences off.

@@ -6,7 +6,8 @@
 
 Names, types, defaults, ranges and choices there are the whole schema. Types: int, float, str, bool, int | str (an
 account, as the ledger's account column has it), or one of them `| None`. A range is inclusive and of numbers only;
-choices are of text only, and so is `<time>`: a time with its offset from UTC.
+choices are of text only, and so are `<time>` (a time with its offset from UTC, or a date) and `<extract>` (an extract's
+file: see explore.extract.require_usable).
 """
 
 from __future__ import annotations

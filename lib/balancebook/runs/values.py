@@ -65,7 +65,7 @@ class Choices:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A time with its offset from UTC."""
+    """A time with its offset from UTC, or a date: the start of that day in UTC."""
 
     def check(self, value: str) -> None:
         """Raises ValueRefused for any other text."""
@@ -75,7 +75,7 @@ class Moment:
             raise ValueRefused(f"is {shown(value)}, which {error}") from error
 
     def __str__(self) -> str:
-        return f"<time, like {EXAMPLE}>"
+        return f"<time, like {EXAMPLE}, or a date: its start in UTC>"
 
 
 @dataclass(frozen=True, slots=True)
