@@ -144,6 +144,12 @@ class Profile(Model):
     grace_s: float = Field(default=10.0, ge=0, le=86_400, allow_inf_nan=False)
     limits: Limits = Limits()
 
+    @model_validator(mode="after")
+    def _login_of_somebody(self) -> Profile:
+        if self.password and self.username is None:
+            raise ValueError("password without username: name the role too")
+        return self
+
     def secrets(self) -> tuple[str, ...]:
         """The secret values that no output may show. Raises SettingsError if one cannot be read."""
         password = (self.password.reveal(),) if self.password else ()

@@ -214,9 +214,31 @@ def _validated(name: str, table: dict[str, Any], folder: Path, sources: Mapping[
     table["registry"] = load_registry(folder / Path(registry).expanduser())
     _resolve_paths(table, folder)
     try:
-        return Profile.model_validate({"name": name, **table})
+        profile = Profile.model_validate({"name": name, **table})
     except ValidationError as error:
         raise _settings_error(name, error, sources) from error
+    if profile.tls:
+        _require_pem(profile.tls)
+    return profile
+
+
+def _require_pem(tls: Tls) -> None:
+    import ssl  # noqa: PLC0415 (20 ms, which a profile without TLS need not wait for)
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    key, path = "tls.ca", tls.ca
+    try:
+        context.load_verify_locations(tls.ca)
+        if tls.cert:
+            key, path = "tls.cert", tls.cert
+            # Without a password of its own OpenSSL would ask for one at the terminal.
+            context.load_cert_chain(tls.cert, tls.key, password="")
+    except (OSError, ssl.SSLError) as error:
+        raise SettingsError(
+            f"{key}: {path} cannot be used: {error.strerror or error}.",
+            "Give PEM files: tls.ca, and tls.cert with its unencrypted tls.key if the server asks for them.",
+            parameter=key,
+        ) from error
 
 
 def _resolve_paths(table: dict[str, Any], folder: Path) -> None:

@@ -79,6 +79,24 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
+class ExtractFile:
+    """The file of an extract, to be read or, if it is not there, to be written."""
+
+    def check(self, value: str) -> None:
+        """Raises UsageError for what cannot be either."""
+        # Only now: the explorer brings pandas and the driver with it.
+        from balancebook.explore.extract_file import usable_path  # noqa: PLC0415
+
+        usable_path(value)
+
+    def __str__(self) -> str:
+        return "<extract>"
+
+
+Limits: TypeAlias = Range | Choices | Moment | ExtractFile
+
+
+@dataclass(frozen=True, slots=True)
 class Parameter:
     """One line of a parameters cell."""
 
@@ -87,7 +105,7 @@ class Parameter:
     optional: bool
     default: Value
     help: str
-    limits: Range | Choices | Moment | None
+    limits: Limits | None
 
     @property
     def type_text(self) -> str:
