@@ -71,16 +71,14 @@ REFUSED = [
 @pytest.mark.parametrize(("url", "why"), REFUSED)
 def test_what_is_no_address_of_a_gateway(url: str, why: str, tmp_path: Path) -> None:
     """As a parameter and in a profile: refused by name, and nothing of it repeated."""
-    for take in (
-        lambda: retarget(load_profile("embedded", env={}, cwd=tmp_path), gateway_url=url),
-        lambda: load_profile("embedded", env={"BALANCEBOOK_GATEWAY_URL": url or "x"}, cwd=tmp_path),
-    ):
-        with pytest.raises(SettingsError) as caught:
-            take()
-        assert caught.value.exit_code == 2
-        assert caught.value.parameter in ("gateway_url", "gateway.url")
-        assert why in caught.value.message
-        assert SECRET not in str(caught.value)
+    with pytest.raises(SettingsError) as as_parameter:
+        retarget(load_profile("embedded", env={}, cwd=tmp_path), gateway_url=url)
+    with pytest.raises(SettingsError) as in_profile:
+        load_profile("embedded", env={"BALANCEBOOK_GATEWAY_URL": url or "x"}, cwd=tmp_path)
+    for error, parameter in ((as_parameter.value, "gateway_url"), (in_profile.value, "gateway.url")):
+        assert (error.exit_code, error.parameter) == (2, parameter)
+        assert why in error.message
+        assert SECRET not in str(error)
 
 
 def test_a_variable_is_blamed_for_what_it_says(tmp_path: Path) -> None:

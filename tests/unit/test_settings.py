@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import trustme
+from pydantic import BaseModel
 
 from balancebook.profile import TradesSchema
 from balancebook.settings import (
@@ -326,8 +327,9 @@ def test_every_key_has_a_default_or_lines_to_write_that_work(tmp_path: Path) -> 
         written[table].append(line)
     assert named == set(REQUIRED)
     assert profile.registry.by_symbol("BTC")
-    tables = {"": Profile, "gateway.": GatewaySettings, "gateway.fields.": GatewayFields, "tls.": Tls}
-    tables |= {"ledger.": LedgerSchema, "trades.": TradesSchema, "limits.": Limits}  # type: ignore[dict-item]
+    tables: dict[str, type[BaseModel]] = {"": Profile, "gateway.": GatewaySettings, "tls.": Tls}
+    tables |= {"gateway.fields.": GatewayFields, "ledger.": LedgerSchema, "trades.": TradesSchema}
+    tables |= {"limits.": Limits}
     without = {
         f"{at}{key}"
         for at, model in tables.items()

@@ -62,7 +62,7 @@ def test_a_check_that_names_everything_leaves_a_bounded_result(monkeypatch: pyte
     monkeypatch.setattr("balancebook.checks.base.CHECKS", registered := dict(CHECKS))
 
     def tells_all(_ctx: Context) -> Finding:
-        samples = [{"asset": name * 1_000, "all": [*ASSETS]} for name in ASSETS]
+        samples: list[dict[str, Json]] = [{"asset": name * 1_000, "all": [*ASSETS]} for name in ASSETS[:25]]
         return failed(", ".join(ASSETS), samples=samples)
 
     check("X003", "tells_all")(tells_all)

@@ -66,10 +66,10 @@ def require_origin(path: Path, keyspace: str, base: str, as_of: str | None) -> N
             f"is an extract of {origin.keyspace}.{origin.table}, not of {keyspace}.{base}",
             "Name another file, or the keyspace it is of.",
         )
-    if as_of is not None and origin.get("as_of") != as_of:
+    if as_of is not None and origin.as_of != as_of:
         raise _refused(
             str(path),
-            f"is as of {origin.get('as_of')}, not {as_of}",
+            f"is as of {origin.as_of}, not {as_of}",
             "Leave out as_of, or name another file.",
         )
 
