@@ -97,7 +97,9 @@ def test_the_doctor_promises_what_the_checks_do(profile: Profile, keyspace: str,
             if ability.skipped:
                 assert verdict is None, (ability, message)
             elif ability.can_work:
-                assert "Could not read" not in message and "crashed" not in message, (ability, message)
+                # That the demo gateway itself cannot ask such a view is another matter.
+                assert "Could not read" not in message or "The gateway at" in message, (ability, message)
+                assert "crashed" not in message, (ability, message)
             else:
                 assert verdict is Verdict.UNKNOWN, (ability, message)
                 assert ability.lacks or ability.refusal in message

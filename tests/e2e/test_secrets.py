@@ -35,11 +35,14 @@ TRACES = tuple(
 )
 
 
-@pytest.fixture(params=SPELLINGS)
-def asking(request: pytest.FixtureRequest, at: Desk, server: Node) -> Iterator[tuple[Desk, str]]:
-    """A desk whose gateway answers with an asset of that name, and the notebook that asks it."""
-    said = SPELLINGS[request.param](KEY)
-    answer = entries(entry(), entry(asset=said, avail="1"), entry(asset=f"x{said}", avail="1"))
+@pytest.fixture
+def asking(at: Desk, server: Node) -> Iterator[tuple[Desk, str]]:
+    """A desk whose gateway answers with assets of those names, and the notebook that asks it."""
+    said = KEY.lower()
+    spelt = [spell(KEY) for spell in SPELLINGS.values()]
+    answer = entries(
+        entry(), *(entry(asset=f"{number}{each}", avail="1") for number, each in enumerate(spelt))
+    )
     asked = f"{BALANCE.removesuffix('?')}?user_id={THREE_ASSETS}"
     behave = by_target(
         {"/health": http(f'{{"status":0,"msg":"{said}"}}'), asked: answer},
