@@ -10,7 +10,7 @@ from cassandra.cluster import Session
 from balancebook.checks import CHECKS
 from balancebook.checks.context import Context
 from balancebook.demo.schema import LEDGER
-from balancebook.settings import Profile, retarget
+from balancebook.settings import GatewaySettings, Profile, retarget
 from balancebook.verdict import Result
 from ports import free_ports
 
@@ -63,6 +63,12 @@ def key(user: int, asset: int, seq: int) -> dict[str, int]:
 def row(user: int, asset: int, seq: int, avail: int, frozen: int = 0) -> dict[str, int]:
     """A whole row of the view, as `booker` would have it."""
     return key(user, asset, seq) | {"avail": avail, "frozen": frozen, "created_at": 1000 + seq}
+
+
+def gateway_of(profile: Profile) -> GatewaySettings:
+    """The profile's gateway, which it has."""
+    assert profile.gateway is not None
+    return profile.gateway
 
 
 def behind(profile: Profile, url: object) -> Profile:

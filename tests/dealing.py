@@ -8,6 +8,7 @@ from xdist.scheduler import LoadScopeScheduling
 _OF_THE_EXCHANGE = (
     "tests/database/test_demo_gateway.py",
     "tests/database/test_doctor.py",
+    "tests/database/test_needs.py",
     "tests/e2e/test_reconcile.py",
     "tests/notebooks/test_stored_outputs.py",
     "tests/notebooks/test_verdicts.py",

@@ -42,7 +42,7 @@ class Asset:
     `shown` the decimals that a person usually sees (display only: nothing is compared at that precision).
     """
 
-    id: StrictInt | StrictStr
+    id: StrictInt | Annotated[StrictStr, Field(min_length=1)]
     symbol: Annotated[StrictStr, Field(min_length=1)]
     decimals: Annotated[StrictInt, Field(ge=0, le=MAX_DECIMALS)]
     shown: Annotated[StrictInt, Field(ge=0)]
@@ -50,9 +50,10 @@ class Asset:
     @field_validator("symbol")
     @classmethod
     def _not_like_an_unknown_asset(cls, symbol: str) -> str:
-        if symbol.startswith("#") or symbol != symbol.strip():
+        if symbol.startswith("#") or symbol != symbol.strip() or not symbol.isprintable():
             raise ValueError(
-                f"symbol {symbol!r} may not start with '#' (kept for unknown assets) or be padded"
+                f"symbol {symbol[:60]!r} may not start with '#' (kept for unknown assets), be padded or hold "
+                "invisible characters"
             )
         return symbol
 

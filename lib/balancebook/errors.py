@@ -62,3 +62,7 @@ class BrokenRun(BalancebookError):
 
     exit_code = ExitCode.BROKEN
     code = "broken"
+
+
+class NotThere(UsageError):
+    """Something was named that is not there. Only what was asked of it has no answer: a page says so, and goes on."""

@@ -13,8 +13,18 @@ from urllib.parse import quote
 
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictInt, StrictStr, model_validator
 
+from balancebook.config.address import checked_url
 from balancebook.errors import UsageError
-from balancebook.profile_parts import Model, Secret, SettingsError, none_if_empty, pairs, secret_reference
+from balancebook.profile_parts import (
+    Model,
+    Seconds,
+    Secret,
+    SettingsError,
+    distinct,
+    none_if_empty,
+    pairs,
+    secret_reference,
+)
 
 ACCOUNT = "{account}"
 
@@ -84,6 +94,12 @@ class GatewayFields(Model):
             )
         return self
 
+    @model_validator(mode="after")
+    def _one_place_a_field(self) -> GatewayFields:
+        places = {name: getattr(self, name) for name in ("asset", "available", "held", "raw")}
+        distinct(places, "place in the JSON")
+        return self
+
 
 def _balance_path(path: str) -> str:
     if path.count(ACCOUNT) != 1:
@@ -139,8 +155,8 @@ def _named(headers: tuple[Header, ...]) -> tuple[Header, ...]:
 class GatewaySettings(Model):
     """The HTTP gateway that answers balances; seconds and bytes are bounds on one whole answer."""
 
-    url: str = Field(pattern=r"^https?://[^\s/?#]+$")
-    timeout_s: float = Field(default=5.0, gt=0)
+    url: Annotated[StrictStr, AfterValidator(checked_url)]
+    timeout_s: Seconds = 5.0
     max_bytes: int = Field(default=4_000_000, gt=0)
     # {account} stands for the account, in the path or in the query.
     balance_path: Annotated[StrictStr, AfterValidator(_balance_path)] = f"/api/user/balance?user_id={ACCOUNT}"
@@ -194,5 +210,9 @@ class GatewaySettings(Model):
 
     def secrets(self) -> tuple[str, ...]:
         """The values of the headers, and those without a scheme before them ("Bearer ..."). Raises SettingsError."""
-        values = self.revealed_headers().values()
-        return tuple(part for value in values for part in (value, value.partition(" ")[2].strip()) if part)
+        return tuple(part for value in self.revealed_headers().values() for part in with_bare_token(value))
+
+
+def with_bare_token(value: str) -> tuple[str, ...]:
+    """The value, and what stands behind a scheme in it ("Bearer ..."): the parts that no output may show."""
+    return tuple(part for part in (value, value.partition(" ")[2].strip()) if part)

@@ -23,7 +23,8 @@ from balancebook.bundle import CLOSE_MIME, MIME, close_bundle, to_bundle
 from balancebook.cells import CellRun, this_cell, why_stale
 from balancebook.checks import CHECKS, NotAsked
 from balancebook.checks.context import Context
-from balancebook.errors import BalancebookError, UsageError
+from balancebook.core.short_text import LONGEST_MESSAGE, shortened
+from balancebook.errors import BalancebookError, NotThere, UsageError
 from balancebook.settings import load_profile, retarget
 from balancebook.tables import cell_text, table_html
 from balancebook.verdict import MARKS, Result, Verdict, merge
@@ -48,17 +49,21 @@ def open(*, keyspace: str | None = None, view: str | None = None, gateway_url: s
     """A Book on the profile's target, or on the keyspace, view and gateway named instead.
 
     The profile comes from the environment (BALANCEBOOK_PROFILE, BALANCEBOOK_CONFIG, BALANCEBOOK_STATE). Nothing is
-    read yet; a database that cannot be opened makes each check unknown. Raises SettingsError.
+    read yet; a database that cannot be opened makes each check unknown. Raises SettingsError, UsageError for a secret
+    that is too short to be kept out of what the verbs show.
     """
     profile = retarget(load_profile(), keyspace=keyspace, view=view, gateway_url=gateway_url)
     book = Book(Context(profile))
     if not profile.embedded:
-        _show_banner(book.ctx)
+        book.show_banner()
     return book
 
 
 class Book:
     """One notebook's run: its context and the results so far, in the order of first asking.
+
+    All that its verbs show has a bounded size, and no secret of the profile in it (a gateway may repeat what it was
+    sent).
 
     A result that is of another state of the notebook (a parameter was changed since, or a cell before it ran again) is
     unknown in every conclusion: see cells.why_stale.
@@ -66,15 +71,22 @@ class Book:
 
     def __init__(self, ctx: Context) -> None:
         self.ctx = ctx
+        self._scrubber = ctx.scrubber
         self._opened = this_cell()
         self._asked: dict[str, CellRun] = {}
         self.results: dict[str, Result] = {}
         self.not_asked: dict[str, str] = {}
 
+    def show_banner(self) -> None:
+        """Show which cluster is read: never the embedded one without a word."""
+        profile = self.ctx.profile
+        text = f"Target: {', '.join(profile.contact_points)} · keyspace {profile.keyspace} · profile {profile.name}"
+        self._emit({"text/html": f"<p><strong>{html.escape(text)}</strong></p>", "text/plain": text})
+
     def check(self, code: str, **params: object) -> None:
         """Run a check, show what it found, and emit it; a check that is run again replaces its result.
 
-        One whose question does not arise here is shown as not asked, and has no result: declare it optional.
+        One whose question does not arise here is shown as skipped, and has no result: declare it optional.
         Raises KeyError for a code that no check has, TypeError for arguments that it does not take, AccountRefused (a
         UsageError) for an account that the ledger's column cannot hold.
         """
@@ -82,13 +94,13 @@ class Book:
             result = CHECKS[code].run(self.ctx, **params)
         except NotAsked as reason:
             self.not_asked[code] = str(reason)
-            _emit(_line_bundle("— not asked", f"{code} {CHECKS[code].name}", str(reason)))
+            self._emit(_line_bundle("— skipped", f"{code} {CHECKS[code].name}", str(reason)))
             return
         self.results[code] = result
         if asked := this_cell():
             self._asked[code] = asked
         compared, volatile = to_bundle(result)
-        _emit({MIME: compared, **_result_bundle(result)}, {MIME: volatile})
+        self._emit({MIME: compared, **_result_bundle(result)}, {MIME: volatile})
 
     def show(
         self,
@@ -100,12 +112,13 @@ class Book:
         """Show a table of at most `limit` rows, and say how many there are; exact numbers, no styling.
 
         `source` may be a function of the context that reads the table. If the read fails, that is said in its
-        place: a table decides nothing, and the checks that read the same say unknown by themselves. A frame's
-        attrs["note"] is said beside it. Raises UsageError, since a parameter that cannot be is no failed read.
+        place: a table decides nothing, and the checks that read the same say unknown by themselves. So is what was
+        named and is not there (an asset). A frame's attrs["note"] is said beside it. Raises UsageError, since a
+        parameter that cannot be is no failed read.
         """
         frame = self._read(source, caption)
         if frame is not None:
-            _display_table(frame, caption, limit)
+            self._table(frame, caption, limit)
 
     def figure(self, source: Figure | Callable[[Context], Figure], caption: str) -> None:
         """Show a matplotlib figure as a static picture; the caption stands in where there are no pictures.
@@ -116,17 +129,24 @@ class Book:
         if figure is not None:
             picture = BytesIO()
             figure.savefig(picture, format="png", dpi=_DPI)
-            _emit({"image/png": b64encode(picture.getvalue()).decode(), "text/plain": caption})
+            self._emit({"image/png": b64encode(picture.getvalue()).decode(), "text/plain": caption})
 
     def _read(self, source: T | Callable[[Context], T], caption: str) -> T | None:
         try:
             return source(self.ctx) if callable(source) else source
+        except NotThere as error:
+            self._say(caption, str(error))
         except UsageError:
             raise
+        except NotAsked as reason:
+            self._say(caption, f"skipped: {reason}.")
         except BalancebookError as error:
-            text = f"{caption}: could not be read. {error}"
-            _emit({"text/html": f"<p>{html.escape(text)}</p>", "text/plain": text})
-            return None
+            self._say(caption, f"could not be read. {error}")
+        return None
+
+    def _say(self, caption: str, sentence: str) -> None:
+        text = shortened(self._scrubber.text(f"{caption.rstrip('.')}: {sentence}"), LONGEST_MESSAGE)
+        self._emit({"text/html": f"<p>{html.escape(text)}</p>", "text/plain": text})
 
     def advise(self, steps: Sequence[tuple[str, str]], otherwise: str) -> None:
         """Show what to do next: the text of the first step one of whose checks did not pass, else `otherwise`.
@@ -137,7 +157,7 @@ class Book:
         asked = ((self._codes_asked(codes), text) for codes, text in steps)
         found = (text for codes, text in asked if codes and self._verdict_of(codes) is not Verdict.PASS)
         text = next(found, otherwise)
-        _emit(
+        self._emit(
             {"text/html": f"<p><strong>Next:</strong> {html.escape(text)}</p>", "text/plain": f"Next: {text}"}
         )
 
@@ -149,7 +169,7 @@ class Book:
         """
         asked = [(claim, self._codes_asked(codes)) for claim, codes in items]
         rows = [(claim, MARKS[self._verdict_of(codes)], " ".join(codes)) for claim, codes in asked if codes]
-        _display_table(pd.DataFrame(rows, columns=["claim", "verdict", "decided by"]), "", SHOWN_ROWS)
+        self._table(pd.DataFrame(rows, columns=["claim", "verdict", "decided by"]), "", SHOWN_ROWS)
 
     def _codes_asked(self, codes: str) -> list[str]:
         return [code for code in codes.split() if code not in self.not_asked]
@@ -163,6 +183,21 @@ class Book:
         stale = why_stale(self._opened, self._asked, this_cell())
         return {code: _unsaid(result, stale.get(code)) for code, result in self.results.items()}
 
+    def _emit(self, bundle: Mapping[str, object], metadata: Mapping[str, object] | None = None) -> None:
+        shown = {kind: self._scrubber.mime(kind, value) for kind, value in bundle.items()}
+        ipython_display(shown, raw=True, metadata=self._scrubber.value(dict(metadata or {})))  # type: ignore[no-untyped-call]
+
+    def _table(self, frame: pd.DataFrame, caption: str, limit: int) -> None:
+        # Masked before anything is cut, perhaps in the middle of a secret.
+        masked = frame.head(limit).astype(object).map(self._scrubber.value)
+        shown = masked.map(cell_text)
+        capped = f"(first {limit} of {len(frame)} rows)" if len(frame) > limit else ""
+        note = shortened(self._scrubber.text(frame.attrs.get("note", "")), LONGEST_MESSAGE)
+        note = " ".join(part for part in (caption, capped, note) if part)
+        markup = (f"<p>{html.escape(note)}</p>" if note else "") + table_html(shown)
+        text = (f"{note}\n" if note else "") + shown.to_string(index=False)
+        self._emit({"text/html": markup, "text/plain": text})
+
     def close(self) -> None:
         """Show every verdict and the conclusion, emit it, end the sessions.
 
@@ -172,17 +207,17 @@ class Book:
         self.ctx.close()
         if not self.results and not self.not_asked:
             text = "No check was asked, so there is no verdict."
-            _emit({"text/html": f"<p>{text}</p>", "text/plain": text})
+            self._emit({"text/html": f"<p>{text}</p>", "text/plain": text})
             return
         if not self.results:
             raise BalancebookError("Nothing was checked.", "Run the cells above first.")
         results = self._of_now()
         verdict = merge(result.verdict for result in results.values())
-        _display_table(_verdicts(results), "", SHOWN_ROWS)
-        sentence = _conclusion(verdict, results)
+        self._table(_verdicts(results), "", SHOWN_ROWS)
+        sentence = _conclusion(verdict, results, self.not_asked)
         text = f"{MARKS[verdict]}: {sentence}"
         markup = f"<p><strong>{html.escape(MARKS[verdict])}</strong>: {html.escape(sentence)}</p>"
-        _emit({CLOSE_MIME: close_bundle(verdict), "text/html": markup, "text/plain": text})
+        self._emit({CLOSE_MIME: close_bundle(verdict), "text/html": markup, "text/plain": text})
         if verdict is not Verdict.PASS:
             raise VerdictNotPass(f"{verdict}: {sentence}")
 
@@ -195,29 +230,18 @@ def _unsaid(result: Result, why: str | None) -> Result:
     )
 
 
-def _emit(bundle: Mapping[str, object], metadata: Mapping[str, object] | None = None) -> None:
-    ipython_display(dict(bundle), raw=True, metadata=dict(metadata or {}))  # type: ignore[no-untyped-call]
-
-
 def _verdicts(results: Mapping[str, Result]) -> pd.DataFrame:
     rows = [(r.code, r.name, MARKS[r.verdict], r.message) for r in results.values()]
     return pd.DataFrame(rows, columns=["check", "name", "verdict", "what was found"])
 
 
-def _conclusion(verdict: Verdict, results: Mapping[str, Result]) -> str:
+def _conclusion(verdict: Verdict, results: Mapping[str, Result], skipped: Iterable[str]) -> str:
+    left_out = f" Skipped: {', '.join(skipped)}." if skipped else ""
     if verdict is Verdict.PASS:
-        return f"all {len(results)} checks pass."
+        return f"all {len(results)} checks pass.{left_out}"
     named = [code for code, result in results.items() if result.verdict is verdict]
     said = "failed" if verdict is Verdict.FAIL else "could not be answered"
-    return f"{len(named)} of {len(results)} checks {said}: {', '.join(named)}."
-
-
-def _show_banner(ctx: Context) -> None:
-    profile = ctx.profile
-    text = (
-        f"Target: {', '.join(profile.contact_points)} · keyspace {profile.keyspace} · profile {profile.name}"
-    )
-    _emit({"text/html": f"<p><strong>{html.escape(text)}</strong></p>", "text/plain": text})
+    return f"{len(named)} of {len(results)} checks {said}: {', '.join(named)}.{left_out}"
 
 
 def _result_bundle(result: Result) -> dict[str, str]:
@@ -237,12 +261,3 @@ def _line_bundle(mark: str, name: str, message: str) -> dict[str, str]:
 def _samples(result: Result) -> pd.DataFrame:
     # Object columns keep every integer as it is: pandas would make floats of integers beside a None.
     return pd.DataFrame([dict(sample) for sample in result.samples], dtype=object).map(cell_text)
-
-
-def _display_table(frame: pd.DataFrame, caption: str, limit: int) -> None:
-    shown = frame.head(limit).astype(object).map(cell_text)
-    capped = f"(first {limit} of {len(frame)} rows)" if len(frame) > limit else ""
-    note = " ".join(part for part in (caption, capped, frame.attrs.get("note", "")) if part)
-    markup = (f"<p>{html.escape(note)}</p>" if note else "") + table_html(shown)
-    text = (f"{note}\n" if note else "") + shown.to_string(index=False)
-    _emit({"text/html": markup, "text/plain": text})

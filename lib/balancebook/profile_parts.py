@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictStr
 
+from balancebook.config.address import checked_host
 from balancebook.errors import UsageError
 
 _SECRET_TIMEOUT_S = 30
@@ -32,9 +35,54 @@ def pairs(value: object) -> object:
     return tuple(value.items()) if isinstance(value, dict) else value
 
 
+def _name(text: str) -> str:
+    if not text or text != text.strip() or not text.isprintable():
+        raise ValueError("it must be a name: not empty, no spaces around it, no invisible characters")
+    return text
+
+
+def _identifier(text: str) -> str:
+    if not IDENTIFIER.fullmatch(text):
+        raise ValueError("it must be 1 to 48 letters, digits or _, as stored (case matters, no quotes)")
+    return text
+
+
+def _host(text: str) -> str:
+    try:
+        return checked_host(text)
+    except ValueError as error:
+        raise ValueError(f"{text[:60]!r} {error}; a port is a key of its own: port = 9042") from error
+
+
+def distinct(roles: Mapping[str, str | None], what: str) -> None:
+    """Raises ValueError if two roles have one and the same name: one of them would be read as the other."""
+    seen: dict[str, str] = {}
+    for role, name in roles.items():
+        if name is not None and name in seen:
+            raise ValueError(f"{seen[name]} and {role} name the same {what} {name!r}")
+        if name is not None:
+            seen[name] = role
+
+
+# Cassandra's rule for keyspace and table names, quoted or not: SchemaConstants.PATTERN_WORD_CHARS, length 48.
+IDENTIFIER = re.compile(r"\w{1,48}", re.ASCII)
+Name = Annotated[StrictStr, AfterValidator(_name)]
+"""Something that has a name: a column (whatever stands in it was quoted), a role, a data centre."""
+Identifier = Annotated[StrictStr, AfterValidator(_identifier)]
+"""A keyspace, a table or a view."""
+Host = Annotated[StrictStr, AfterValidator(_host)]
+"""An IP address or a host name."""
+
+
 def none_if_empty(value: object) -> object:
     """TOML has no null."""
     return None if value == "" else value
+
+
+OptionalName = Annotated[Name | None, BeforeValidator(none_if_empty)]
+"""In a profile "" where there is none."""
+# What a socket can wait, with room: infinity and 1e10 are refused by the system only when it has to wait.
+Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 
 
 class Secret(Model):

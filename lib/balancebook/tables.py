@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from balancebook.assets import format_amount
+from balancebook.core.short_text import shortened, shortened_json
 from balancebook.store.cql.values import text_of
 from balancebook.verdict import MARKS
 
@@ -22,12 +23,17 @@ _TEXT = ' class="text" style="text-align: left"'
 
 
 def cell_text(value: Any) -> str:
-    """A cell as people read it: a dash where there is nothing, a Decimal in its normal form, else as text_of."""
+    """A cell as people read it: a dash where there is nothing, a Decimal in its normal form, else as text_of.
+
+    Its length is bounded.
+    """
     if value is None or value is pd.NA or (isinstance(value, float) and pd.isna(value)):
         return NOTHING
     if isinstance(value, Decimal) and value.is_finite():
-        return format_amount(value)
-    return str(value) if isinstance(value, bool | float | pd.Timestamp) else text_of(value)
+        return shortened(format_amount(value))
+    if isinstance(value, bool | float | pd.Timestamp):
+        return shortened(str(value))
+    return shortened(str(shortened_json(value)) if isinstance(value, int) else text_of(value))
 
 
 def table_html(frame: pd.DataFrame) -> str:

@@ -151,8 +151,8 @@ def test_it_is_read_once_and_kept(ctx: Context, tmp_path: Path, monkeypatch: pyt
     again = extract_for(ctx, file=str(kept))
     assert again.origin == first.origin
     with pytest.raises(UsageError, match="as of"):
-        extract_for(ctx, "2025-06-01T00:00Z", str(kept))
-    with pytest.raises(UsageError, match="no folder"):
+        extract_for(ctx, "2025-06-01T00:00:00Z", str(kept))
+    with pytest.raises(UsageError, match="is not a folder"):
         extract_for(ctx, file=str(tmp_path / "nowhere" / "x.parquet"))
 
 

@@ -9,7 +9,19 @@ import pytest
 from balancebook.demo.faults import Injector
 from balancebook.settings import Profile
 from balancebook.verdict import Verdict
-from checking import NOBODY, THREE_ASSETS, WHOLE, Ask, Book, behind, key, nowhere, row, unreachable
+from checking import (
+    NOBODY,
+    THREE_ASSETS,
+    WHOLE,
+    Ask,
+    Book,
+    behind,
+    gateway_of,
+    key,
+    nowhere,
+    row,
+    unreachable,
+)
 from gateway_process import running_gateway
 from ports import free_ports
 from scripted_gateway import Behaviour, by_target, entries, entry, http, in_turn, serving, silent
@@ -246,7 +258,7 @@ def test_bad_input_that_is_not_refused(ask: Ask, ledger: Profile, answer: Behavi
 @pytest.mark.check("G006", "unknown")
 @pytest.mark.parametrize("why", ["refused", "timeout"])
 def test_a_gateway_that_does_not_answer(ask: Ask, ledger: Profile, why: str) -> None:
-    quick = ledger.gateway.model_copy(update={"timeout_s": 0.3})
+    quick = gateway_of(ledger).model_copy(update={"timeout_s": 0.3})
     with serving(silent) as hanging:
         url = hanging if why == "timeout" else nowhere()
         profile = behind(ledger.model_copy(update={"gateway": quick}), url)
@@ -255,10 +267,10 @@ def test_a_gateway_that_does_not_answer(ask: Ask, ledger: Profile, why: str) -> 
         for code, params in (questions | {"G004": USERS, "G005": {}}).items():
             result = ask(code, profile, **params)
             assert result.verdict is Verdict.UNKNOWN, result
-            assert profile.gateway.url in result.message
+            assert gateway_of(profile).url in result.message
         # Where no check asks for its health, the first that asks anything says that it is down.
         mute = profile.model_copy(
-            update={"gateway": profile.gateway.model_copy(update={"health_path": None})}
+            update={"gateway": gateway_of(profile).model_copy(update={"health_path": None})}
         )
         assert ask("G002", mute, user_id=THREE_ASSETS).verdict is Verdict.FAIL
         assert ask("G003", mute, user_id=THREE_ASSETS).verdict is Verdict.UNKNOWN

@@ -19,7 +19,7 @@ from balancebook.checks import NotAsked
 from balancebook.demo.schema import WALLETS, create_schema
 from balancebook.settings import EMBEDDED_WALLETS, Profile, Secret, load_profile, retarget
 from balancebook.verdict import Verdict
-from checking import GRACE_S, Ask, behind, nowhere
+from checking import GRACE_S, Ask, behind, gateway_of, nowhere
 from gateway_process import running_gateway
 from ports import free_ports
 from scripted_gateway import Behaviour, by_target, http, serving
@@ -73,8 +73,8 @@ def at(wallets: Profile, url: object, key: Path, fields: Mapping[str, str] | Non
     moved = behind(wallets, url)
     changes: dict[str, object] = {"headers": (("X-Api-Key", Secret(kind="file", value=str(key))),)}
     if fields:
-        changes["fields"] = wallets.gateway.fields.model_copy(update=fields)
-    return moved.model_copy(update={"gateway": moved.gateway.model_copy(update=changes)})
+        changes["fields"] = gateway_of(wallets).fields.model_copy(update=fields)
+    return moved.model_copy(update={"gateway": gateway_of(moved).model_copy(update=changes)})
 
 
 @contextmanager
@@ -151,7 +151,7 @@ def test_a_gateway_of_another_view_and_one_that_calls_a_dead_database_empty(
 @pytest.mark.check("G006", "unknown")
 def test_a_key_that_the_gateway_does_not_know(ask: Ask, right: Profile, tmp_path: Path) -> None:
     (tmp_path / "wrong").write_text("another-key")
-    profile = at(right, right.gateway.url, tmp_path / "wrong")
+    profile = at(right, gateway_of(right).url, tmp_path / "wrong")
     for code, params in PARAMS.items():
         result = ask(code, profile, **params)
         assert result.verdict is Verdict.UNKNOWN, result
@@ -247,12 +247,12 @@ def test_a_gateway_that_says_by_its_status_that_it_knows_nobody_of_the_name(
     for others, update, verdict in ((has, told, "pass"), (stranger, told, "fail"), (has, {}, "unknown")):
         with serving(by_target({ASKED: others}, stranger)) as url:
             profile = at(wallets, url, key)
-            gateway = profile.gateway.model_copy(update=update)
+            gateway = gateway_of(profile).model_copy(update=update)
             result = ask("G004", profile.model_copy(update={"gateway": gateway}), **PARAMS["G004"])
         assert str(result.verdict) == verdict, result
 
 
 def test_a_gateway_that_does_not_speak_of_its_health_is_not_asked(ask: Ask, wallets: Profile) -> None:
-    gateway = wallets.gateway.model_copy(update={"health_path": None})
+    gateway = gateway_of(wallets).model_copy(update={"health_path": None})
     with pytest.raises(NotAsked, match="has no health_path"):
         ask("G001", wallets.model_copy(update={"gateway": gateway}))

@@ -22,7 +22,7 @@ from balancebook.errors import ExitCode
 from balancebook.profile import Limits, Profile, Secret, Tls
 from balancebook.store.connect import close, connect
 from balancebook.verdict import Verdict
-from checking import behind, nowhere
+from checking import behind, gateway_of, nowhere
 from gateway_process import running_gateway
 
 PASS, FAIL, UNKNOWN = Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN
@@ -45,7 +45,7 @@ def _verdicts(report: Report) -> dict[str, Verdict | None]:
 
 
 def _lacking(report: Report) -> set[str]:
-    return {ability.code for ability in report.abilities if ability.lacks}
+    return {ability.code for ability in report.abilities if not ability.can_work}
 
 
 def test_the_embedded_exchange_passes(served: Profile) -> None:
@@ -60,7 +60,7 @@ def test_the_embedded_exchange_passes(served: Profile) -> None:
 
 def test_the_command(served: Profile, environment: dict[str, str]) -> None:
     command = [sys.executable, "-m", "balancebook.cli", "doctor"]
-    env = environment | {"BALANCEBOOK_GATEWAY_URL": served.gateway.url}
+    env = environment | {"BALANCEBOOK_GATEWAY_URL": gateway_of(served).url}
     done = subprocess.run([*command, "--json"], env=env, capture_output=True, text=True, check=False)  # noqa: S603 (ours)
     assert (done.returncode, done.stderr) == (0, "")
     told = json.loads(done.stdout)

@@ -13,7 +13,7 @@ from cassandra.cluster import Session
 from balancebook.balances import STRATEGIES, Target, read
 from balancebook.checks import CHECKS
 from balancebook.checks.context import Context
-from balancebook.errors import UsageError
+from balancebook.errors import BalancebookError
 from balancebook.settings import Profile, retarget
 from balancebook.store.errors import StoreError
 from balancebook.verdict import Result
@@ -223,7 +223,7 @@ def test_a_ledger_whose_partition_holds_all_assets(session: Session, edges: Prof
     for strategy in OF_THE_VIEW:
         assert rows_of(read(ctx.reader, target, strategy, 5, ())) == ((1, 2, 10, 0, 2), (3, 1, 30, 0, 3))
     # One row a partition would be one row a user.
-    with pytest.raises(UsageError, match="partitioned by user_id, not by user_id and asset_id"):
+    with pytest.raises(BalancebookError, match=r"key is \(\(user_id\), asset_id, seq\)"):
         read(ctx.reader, target, "in_assets", 5, (1, 3))
 
 

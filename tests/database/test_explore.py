@@ -147,7 +147,7 @@ def test_what_cannot_be_read_is_an_error(ctx: Context) -> None:
     timeless = ctx.profile.model_copy(update={"ledger": ctx.profile.ledger.model_copy(update={"time": None})})
     other = Context(timeless)
     with pytest.raises(BalancebookError, match="no column for the time"):
-        Account(other, TRADER, as_of="2025-06-01T00:00Z").balances()
+        Account(other, TRADER, as_of="2025-06-01T00:00:00Z").balances()
     other.close()
 
 
@@ -181,8 +181,8 @@ def test_the_form_asks_about_another_account_asset_and_time(ctx: Context) -> Non
     assert [caption for caption, _ in book.tables] == ["Balances of 1001.", "Statement of BTC."]
     assert book.figures == ["BTC over time"]
     book.tables.clear()
-    assert asked(form, account="1004", asset="USDT", as_of="2025-06-01T00:00Z") == ""
-    assert book.tables[0][0] == "Balances of 1004 as of 2025-06-01T00:00Z."
+    assert asked(form, account="1004", asset="USDT", as_of="2025-06-01T00:00:00Z") == ""
+    assert book.tables[0][0] == "Balances of 1004 as of 2025-06-01T00:00:00Z."
     (balance,) = [row for row in book.tables[0][1].itertuples() if row.asset == "USDT"]
     deep = [e for e in ENTRIES if (e.user_id, e.asset_id) == (1004, USDT) and e.created_at <= 1748736000000]
     assert balance.entry == deep[-1].seq

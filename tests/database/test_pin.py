@@ -10,7 +10,7 @@ from cassandra.cluster import Session
 from balancebook.demo.schema import LEDGER, VIEW
 from balancebook.errors import UsageError
 from balancebook.runs.pin import pin_view
-from balancebook.settings import Profile, load_profile
+from balancebook.settings import Profile, SettingsError, load_profile
 from balancebook.store.errors import StoreError
 from balancebook.verdict import Verdict
 from checking import run_check
@@ -28,6 +28,7 @@ def config(profile: Profile, keyspace: str, tmp_path: Path, monkeypatch: pytest.
         "no_view": {"view": f"{VIEW}s"},
         "no_keyspace": {"keyspace": f"{keyspace}_"},
         "no_server": {"port": str(free_ports(1)[0])},
+        "unpinned": {"view_definition": "view.cql"},
     }
     lines = [line for name, change in changes.items() for line in _profile(name, right | change)]
     path = tmp_path / "balancebook.toml"
@@ -45,7 +46,7 @@ def _profile(name: str, keys: dict[str, str]) -> list[str]:
         f'keyspace = "{keys["keyspace"]}"',
         f'view = "{keys["view"]}"',
         f'registry = "{_ASSETS}"',
-        'gateway = {url = "http://127.0.0.1:3001"}',
+        *(f'{key} = "{keys[key]}"' for key in ("view_definition",) if key in keys),
     ]
 
 
@@ -82,6 +83,13 @@ def test_pinned_then_changed(session: Session, keyspace: str, tmp_path: Path) ->
 
     pin_view("here", path, force=True)
     assert _v002(path) is Verdict.PASS
+
+
+def test_the_file_that_the_profile_names_already_is_written(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"balancebook view pin --to view\.cql"):
+        load_profile("unpinned")
+    pin_view("unpinned", tmp_path / "view.cql")
+    assert run_check("V002", load_profile("unpinned")).verdict is Verdict.PASS
 
 
 def test_what_was_pinned_makes_the_same_view(session: Session, keyspace: str, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def _replaced(old: str, new: str) -> Edit:
         (_replaced("port = ", "port = -"), "port", None),
         (_replaced("port = ", "port == "), "is no valid TOML", None),
         (_replaced("assets.toml", "asets.toml"), "asets.toml cannot be read", None),
-        (_replaced("view = ", 'view_definition = "no.cql"\nview = '), "no.cql is no file", None),
+        (_replaced("view = ", 'view_definition = "no.cql"\nview = '), "no.cql is not a file", None),
     ],
 )
 def test_a_profile_that_is_wrong(desk: Desk, edit: Edit, said: str, suggestion: str | None) -> None:

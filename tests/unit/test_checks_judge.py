@@ -11,6 +11,7 @@ import pytest
 from balancebook.assets import Asset, Registry, label
 from balancebook.checks.answers import lasting
 from balancebook.checks.base import CHECKS, SAMPLE_LIMIT, check, failed
+from balancebook.checks.context import Context
 from balancebook.checks.g001_gateway_healthy import judge_health
 from balancebook.checks.g003_gateway_equals_base import _amounts, _Comparison, _sentence
 from balancebook.checks.g005_gateway_rejects_bad_input import bad_accounts, refused
@@ -21,6 +22,7 @@ from balancebook.checks.v005_view_reconciles import judge_report
 from balancebook.gateway import GatewayAnswer, GatewayBalance, GatewayHealth, Probe
 from balancebook.reconcile.kinds import Kind
 from balancebook.reconcile.report import ComparisonReport, Difference
+from balancebook.settings import load_profile
 from balancebook.store.cql_text import parse_value
 from balancebook.store.health import NodeBuild, State, ViewHealth
 from balancebook.verdict import Json, Verdict
@@ -305,11 +307,11 @@ def test_a_check_that_crashes_is_unknown(monkeypatch: pytest.MonkeyPatch) -> Non
         raise ZeroDivisionError("division by zero")
 
     check("X001", "crashes")(crashes)  # type: ignore[arg-type]
-    result = registered["X001"].run(None)  # type: ignore[arg-type]
+    result = registered["X001"].run(Context(load_profile("embedded", env={})))
     assert result.verdict is Verdict.UNKNOWN
     assert result.message == "The check crashed: ZeroDivisionError: division by zero"
     with pytest.raises(TypeError):
-        registered["X001"].run(None, user_id=5)  # type: ignore[arg-type]
+        registered["X001"].run(Context(load_profile("embedded", env={})), user_id=5)
     with pytest.raises(ValueError, match="X001 is taken by crashes"):
         check("X001", "another")(crashes)  # type: ignore[arg-type]
 
@@ -318,6 +320,6 @@ def test_samples_are_bounded_and_counts_are_not(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("balancebook.checks.base.CHECKS", registered := dict(CHECKS))
     many = [{"row": number} for number in range(SAMPLE_LIMIT + 5)]
     check("X002", "many")(lambda _ctx: failed("many", counts={"wrong": len(many)}, samples=many))
-    result = registered["X002"].run(None)  # type: ignore[arg-type]
+    result = registered["X002"].run(Context(load_profile("embedded", env={})))
     assert list(result.samples) == many[:SAMPLE_LIMIT]
     assert result.counts == {"wrong": SAMPLE_LIMIT + 5}

@@ -21,6 +21,7 @@ from balancebook.settings import SettingsError, load_profile
 from balancebook.store.errors import StoreError
 from balancebook.store.reader import Host
 from balancebook.verdict import Verdict
+from checking import gateway_of
 from ports import free_ports
 from scripted_gateway import http, serving
 
@@ -183,7 +184,7 @@ def test_a_password_is_never_shown(nowhere: Profile, monkeypatch: pytest.MonkeyP
 
 def test_a_header_that_cannot_be_read_leaves_the_gateway_unknown(nowhere: Profile) -> None:
     headers = (("X-Api-Key", Secret(kind="env", value="BALANCEBOOK_NO_SUCH_VARIABLE")),)
-    gateway = nowhere.gateway.model_copy(update={"headers": headers})
+    gateway = gateway_of(nowhere).model_copy(update={"headers": headers})
     report = examine_profile(nowhere.model_copy(update={"gateway": gateway}), "f")
     for subject in ("profile", "gateway"):
         assert _row(report, subject).verdict is UNKNOWN
@@ -197,11 +198,12 @@ def test_a_gateway_without_a_health_path_is_asked_for_nobody(
     nowhere: Profile, status: int, verdict: Verdict
 ) -> None:
     with serving(http("{}", status)) as url:
-        gateway = nowhere.gateway.model_copy(update={"url": url, "health_path": None})
+        gateway = gateway_of(nowhere).model_copy(update={"url": url, "health_path": None})
         report = examine_profile(nowhere.model_copy(update={"gateway": gateway}), "f")
     assert _row(report, "gateway").verdict is verdict
-    lacks = next(ability.lacks for ability in report.abilities if ability.code == "G001")
-    assert abilities.HEALTH in lacks
+    healthy = next(ability for ability in report.abilities if ability.code == "G001")
+    assert healthy.skipped
+    assert "no health_path" in healthy.text
     if verdict is PASS:
         assert _row(report, "gateway health").verdict is None
 

@@ -58,18 +58,42 @@ def rows_of(frame: pd.DataFrame) -> list[tuple[Any, ...]]:
         ("1970-01-01T00:00:00Z", 0),
         ("1970-01-01T02:00:00.001+02:00", 1),
         ("1969-12-31T23:59:59.999Z", -1),
-        ("2025-06-01T00:00-05:30", 1748755800000),
+        ("2025-06-01T00:00:00-05:30", 1748755800000),
+        ("2025-06-01t00:00:00.1239z", 1748736000123),
+        ("2025-06-01 00:00:00Z", 1748736000000),
+        ("2025-06-01", 1748736000000),
+        ("9999-12-31", 253402214400000),
     ],
 )
-def test_a_moment_has_its_offset(text: str, moment: int) -> None:
+def test_a_moment_has_its_offset_and_a_date_begins_in_utc(text: str, moment: int) -> None:
     assert parse_moment(text) == moment
 
 
 @pytest.mark.parametrize(
-    "text", ["2025-06-01", "2025-06-01T00:00:00", "noon", "", "1748755800000", "2025-13-01T00:00Z"]
+    ("text", "why"),
+    [
+        ("2025-06-01T00:00:00", "has no offset from UTC"),
+        ("noon", "is not a time or a date"),
+        ("", "is not a time"),
+        ("1748755800000", "is not a time"),
+        ("20250601", "is not a time"),
+        ("2025-W22-7", "is not a time"),
+        ("2025-13-01T00:00:00Z", "is not a time"),
+        ("2025-02-30", "is not a time"),
+        ("2025-06-01T00:00Z", "is not a time"),
+        ("2025-06-01T00:00:00 Z", "is not a time"),
+        ("2025-06-01x00:00:00Z", "is not a time"),
+        ("2025-06-01T24:00:00Z", "is not a time"),
+        ("2025-06-01T00:00:60Z", "is not a time"),
+        ("2025-06-01T00:00:00+02:60", "is not a time"),
+        ("2025-06-01T00:00:00+24:00", "is not a time"),
+        ("\u06622025-06-01", "is not a time"),
+        ("9999-12-31T23:59:59-23:59", "is not in the years 1 to 9999 in UTC"),
+        ("0001-01-01T00:00:00+00:01", "is not in the years 1 to 9999 in UTC"),
+    ],
 )
-def test_a_time_without_an_offset_is_refused(text: str) -> None:
-    with pytest.raises(UsageError) as refused:
+def test_what_is_no_moment_is_refused(text: str, why: str) -> None:
+    with pytest.raises(UsageError, match=why) as refused:
         parse_moment(text)
     assert refused.value.parameter == "as_of"
     assert "+00:00" in refused.value.remedy

@@ -10,6 +10,7 @@ from balancebook.errors import UsageError
 from balancebook.gateway_settings import GatewayFields, GatewaySettings
 from balancebook.profile_parts import Secret
 from balancebook.settings import Profile, SettingsError, load_profile, retarget
+from checking import gateway_of
 
 PROFILE = """
 [profiles.p]
@@ -31,13 +32,13 @@ def load(folder: Path, gateway: str) -> Profile:
 
 
 def test_without_a_word_it_is_the_contract_of_the_report(tmp_path: Path) -> None:
-    gateway = load(tmp_path, "").gateway
+    gateway = gateway_of(load(tmp_path, ""))
     assert gateway.target("1001") == "/api/user/balance?user_id=1001"
     assert (gateway.health_path, gateway.headers, gateway.fields) == ("/health", (), GatewayFields())
 
 
 def test_every_key_can_be_set_and_there_is_a_way_to_say_nothing(tmp_path: Path) -> None:
-    gateway = load(
+    profile = load(
         tmp_path,
         """
         timeout_s = 1.5
@@ -60,7 +61,8 @@ def test_every_key_can_be_set_and_there_is_a_way_to_say_nothing(tmp_path: Path) 
         assets = "number"
         units = "raw"
         """,
-    ).gateway
+    )
+    gateway = gateway_of(profile)
     assert gateway.health_path is None
     assert gateway.headers == (("X-Api-Key", Secret(kind="env", value="KEY")),)
     fields = gateway.fields
@@ -167,11 +169,14 @@ def test_headers_are_revealed_when_needed_and_are_secrets_of_the_profile(
     profile = load(
         tmp_path, '[profiles.p.gateway.headers]\nX-Api-Key = "file:key"\nAuthorization = "env:GATEWAY_TOKEN"'
     )
-    assert profile.gateway.revealed_headers() == {"X-Api-Key": KEY, "Authorization": "Bearer of-the-gateway"}
+    assert gateway_of(profile).revealed_headers() == {
+        "X-Api-Key": KEY,
+        "Authorization": "Bearer of-the-gateway",
+    }
     # The token is masked without its scheme, too.
     assert profile.secrets() == (KEY, "Bearer of-the-gateway", "of-the-gateway")
     assert KEY not in repr(profile)
-    assert retarget(profile, gateway_url="http://h").gateway.headers == profile.gateway.headers
+    assert gateway_of(retarget(profile, gateway_url="http://h")).headers == gateway_of(profile).headers
 
 
 @pytest.mark.parametrize(
@@ -179,7 +184,7 @@ def test_headers_are_revealed_when_needed_and_are_secrets_of_the_profile(
 )
 def test_a_value_that_no_header_can_have_is_refused_and_not_shown(tmp_path: Path, value: str) -> None:
     (tmp_path / "key").write_bytes(value.encode())
-    gateway = load(tmp_path, '[profiles.p.gateway.headers]\nX-Api-Key = "file:key"').gateway
+    gateway = gateway_of(load(tmp_path, '[profiles.p.gateway.headers]\nX-Api-Key = "file:key"'))
     with pytest.raises(SettingsError) as caught:
         gateway.revealed_headers()
     assert (caught.value.parameter, value.strip() in str(caught.value)) == (

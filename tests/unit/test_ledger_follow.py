@@ -386,7 +386,7 @@ def test_what_does_not_conserve(sound: list[Row], rows: list[Row]) -> None:
         (TYPES | {"seq": "timeuuid"}, LedgerSchema(), "not numbered"),
         (TYPES | {"avail": "double"}, LedgerSchema(), "no exact amounts"),
         (TYPES | {"created_at": "text"}, LedgerSchema(), "in milliseconds"),
-        (TYPES, LedgerSchema(account="asset_id", asset="created_at"), "is no ledger"),
+        (TYPES, LedgerSchema(account="asset_id", asset="created_at", time=None), "is no ledger"),
     ],
 )
 def test_what_is_no_ledger_is_refused(types: dict[str, str], ledger: LedgerSchema, said: str) -> None:

@@ -333,13 +333,18 @@ TIMES = read_schema(notebook("as_of: str | None = None  # then; now, unless give
 
 def test_a_time_has_its_offset() -> None:
     assert TIMES[0].help == "then; now, unless given"
-    for text in ("2025-06-01T00:00:00+02:00", "2025-06-01T09:30Z"):
+    for text in ("2025-06-01T00:00:00+02:00", "2025-06-01T09:30:00Z", "2025-06-01"):
         assert parse(f"as_of={text}", schema=TIMES) == {"as_of": text}
     assert parse(schema=TIMES) == {"as_of": None}
 
 
 @pytest.mark.parametrize(
-    ("text", "why"), [("2025-06-01T00:00:00", "no offset"), ("2025-06-01", "no offset"), ("today", "no time")]
+    ("text", "why"),
+    [
+        ("2025-06-01T00:00:00", "no offset"),
+        ("today", "not a time"),
+        ("9999-12-31T23:59:59-23:59", "years 1 to 9999"),
+    ],
 )
 def test_a_time_without_an_offset_is_refused_before_anything_runs(text: str, why: str) -> None:
     with pytest.raises(UsageError, match=why) as refused:

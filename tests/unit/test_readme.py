@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 import pytest
+import trustme
 
 from balancebook.cli import app
 from balancebook.errors import ExitCode
@@ -60,8 +61,8 @@ def test_the_profile_of_the_readme_is_one(tmp_path: Path) -> None:
     (text,) = [text for kind, text in BLOCKS if kind == "toml"]
     (tmp_path / "balancebook.toml").write_text(text)
     (tmp_path / "assets.toml").write_text((ROOT / "lib/balancebook/demo/assets.toml").read_text())
-    for named in (tomllib.loads(text)["profiles"]["production"]["view_definition"], "cluster-ca.pem"):
-        (tmp_path / named).touch()
+    (tmp_path / tomllib.loads(text)["profiles"]["production"]["view_definition"]).touch()
+    (tmp_path / "cluster-ca.pem").write_bytes(trustme.CA().cert_pem.bytes())
     profile = load_profile(env={}, cwd=tmp_path)
     assert (profile.name, profile.local_dc, profile.limits.max_rows) == ("production", "dc1", 1_000_000)
 

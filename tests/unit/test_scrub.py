@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import json
+import time
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -92,3 +95,50 @@ def test_short_secrets_are_refused_without_repeating_them_and_empty_ones_are_non
         Scrubber(["xyz"])
     assert "xyz" not in str(refused.value)
     assert not Scrubber(["", *()]).finds("anything")
+
+
+OTHERWISE: list[Callable[[str], str]] = [
+    str.lower,
+    str.upper,
+    str.title,
+    lambda s: quote(s, safe="").lower(),
+    lambda s: quote(s.lower(), safe=""),
+    lambda s: quote(s).replace("%20", "+"),
+    lambda s: "".join(f"%{byte:02X}" for byte in s.encode()),
+    lambda s: "".join(f"%{byte:02x}" for byte in s.lower().encode()),
+    lambda s: s[:2] + "".join(f"%{byte:02x}" for byte in s[2:].encode()),
+    lambda s: s[:3] + "\x1b[0;31m" + s[3:].upper(),
+]
+
+
+@pytest.mark.parametrize("secret", [*SECRETS, "Bearer AbC/dEf+12=="])
+@pytest.mark.parametrize("written", OTHERWISE)
+def test_capitals_and_percent_encoding_hide_nothing(secret: str, written: Callable[[str], str]) -> None:
+    assert Scrubber([secret]).text(f"<{written(secret)}>") == f"<{MASK}>"
+
+
+@pytest.mark.parametrize("before", ["", "u", "us", "user:"])
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
+def test_base64_hides_no_long_secret(before: str, encode: Callable[[bytes], bytes]) -> None:
+    secret = "sw0rdfish??>>~~of-the-test"
+    scrubbed = Scrubber([secret]).text(encode(f"{before}{secret}!".encode()).decode())
+    assert MASK in scrubbed
+    # What is left of it decodes to less than a group at either end.
+    assert len(scrubbed.replace(MASK, "")) <= len(before) * 2 + 12
+
+
+def test_where_the_text_around_changes_its_length() -> None:
+    assert Scrubber(["word-one"]).text("İ word-one İ WORD-ONE %C3%BC") == f"İ {MASK} İ {MASK} %C3%BC"
+
+
+def test_a_picture_is_left_as_it_is() -> None:
+    scrubber = Scrubber(["iVBORw0K"])
+    assert scrubber.mime("image/png", "iVBORw0KGgo") == "iVBORw0KGgo"
+    assert scrubber.mime("image/svg+xml", "<text>iVBORw0K</text>") == f"<text>{MASK}</text>"
+
+
+def test_a_megabyte_is_masked_in_seconds() -> None:
+    text = "The quick brown fox jumps over <td>12345</td> %20 \x1b[31mBTC\x1b[0m\n" * 10_000
+    started = time.monotonic()
+    Scrubber(SECRETS).text(text)
+    assert time.monotonic() - started < 20

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 from balancebook.assets import Registry
 from balancebook.balances.keys import asset_of
 from balancebook.balances.strategies import Strategy
-from balancebook.balances.target import Target, shape_of
+from balancebook.balances.target import Target, key_text, require_by_asset, shape_of
 from balancebook.errors import BalancebookError, UsageError
 from balancebook.store.ranges import ScanReport
 from balancebook.store.reader import Reader
@@ -61,6 +61,8 @@ def assets_of(
     the registry is no value of the asset column.
     """
     require_source(source)
+    if source == "known":
+        _require_known(reader, target)
     if source == "scan":
         found = set(_scanned(reader, target, (account,))[account])
     else:
@@ -150,7 +152,7 @@ def _partition_keys(reader: Reader, target: Target) -> Iterator[tuple[Any, Any]]
     account, asset = (partition.index(name) for name in names)
     for rows in keys:
         yield from ((row[account], row[asset]) for row in rows)
-    require_complete(target, keys.report, budget)
+    require_complete(reader, target, keys.report, budget)
 
 
 def partitioned_by_asset(reader: Reader, target: Target) -> Table:
@@ -158,20 +160,56 @@ def partitioned_by_asset(reader: Reader, target: Target) -> Table:
     base, ledger = shape_of(reader, target).base, target.ledger
     partition = [column.name for column in base.partition_key]
     if not {ledger.account, ledger.asset} <= set(partition):
+        require_by_asset(reader, target)
         raise BalancebookError(
             f"{target.base_name} is partitioned by {', '.join(partition)}, not by account and asset.",
-            "Set assets_from to known.",
+            "Set assets_from to known." if _can_know(reader, target) else _UNLISTED,
         )
     return base
 
 
-def require_complete(target: Target, report: ScanReport, budget: int) -> None:
+_UNLISTED = (
+    "The assets of an account cannot be listed here: assets_from=known needs a view whose primary key begins with the "
+    "account alone, then the asset and the order."
+)
+
+
+def _can_know(reader: Reader, target: Target) -> bool:
+    shape = shape_of(reader, target)
+    return shape.base_by_asset and shape.view_by_account
+
+
+def _require_known(reader: Reader, target: Target) -> None:
+    require_by_asset(reader, target)
+    shape, ledger = shape_of(reader, target), target.ledger
+    if not shape.view_by_account:
+        by_scan = {ledger.account, ledger.asset} <= {column.name for column in shape.base.partition_key}
+        raise BalancebookError(
+            f"{target.view_name} cannot be asked for the assets of one account: its primary key is "
+            f"{key_text(shape.view)}.",
+            "Set assets_from to scan." if by_scan else _UNLISTED,
+        )
+
+
+def require_assets(reader: Reader, target: Target, source: str) -> None:
+    """Raises, without a scan, what `assets_of` would for a source that cannot work on the target."""
+    require_source(source)
+    require_by_asset(reader, target)
+    if source == "known":
+        _require_known(reader, target)
+    else:
+        partitioned_by_asset(reader, target)
+
+
+def require_complete(reader: Reader, target: Target, report: ScanReport, budget: int) -> None:
     """Raises BalancebookError unless every partition of the base was seen."""
     why = report.why_incomplete(target.base_name, budget, "partitions")
     if why:
         remedy = (
             "raise limits.max_rows in the profile" if report.truncated else "run again when the cluster is up"
         )
+        known = "set assets_from to known, or " if _can_know(reader, target) else ""
+        remedy = known + remedy
         raise BalancebookError(
-            f"The assets could not be listed: {why[0]}.", f"Set assets_from to known, or {remedy}."
+            f"The assets could not be listed: {why[0]}.", f"{remedy[0].upper()}{remedy[1:]}."
         )

@@ -99,7 +99,7 @@ def _by_scan(reader: Reader, target: Target, _registry: Registry, survey: Survey
     for rows in partitions:
         for account, asset, order, available, *held in rows:
             survey.add(Newest(account, asset, order, available, held[0] if held else None))
-    require_complete(target, partitions.report, budget)
+    require_complete(reader, target, partitions.report, budget)
     found = survey.chosen()
     count = "more accounts than are kept" if found.accounts is None else f"{found.accounts:,} accounts"
     return found, f"Drawn from {count} of {target.base}, by a scan of its partitions."
@@ -137,7 +137,7 @@ def _met(reader: Reader, target: Target, survey: Survey) -> list[Any]:
 
 def newest_rows(reader: Reader, target: Target, account: Any, assets: Sequence[Any]) -> list[Newest]:
     """The newest row of each of these assets that the account has, from the base."""
-    rows = STRATEGIES["in_assets"].fetch(reader, target, account, assets)
+    rows = STRATEGIES["per_asset_parallel"].fetch(reader, target, account, assets)
     held = target.selected.index(target.ledger.held) if target.ledger.held else None
     return [Newest(account, row[0], row[1], row[2], None if held is None else row[held]) for row in rows]
 

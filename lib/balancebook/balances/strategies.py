@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from balancebook.balances.target import Target, shape_of
-from balancebook.errors import UsageError
+from balancebook.balances.target import Shape, Target, key_text, shape_of
+from balancebook.errors import BalancebookError, UsageError
+from balancebook.profile import LedgerSchema
 from balancebook.store.cql.decoding import Undecoded
 from balancebook.store.names import close_name
 from balancebook.store.reader import Reader, Row
@@ -28,7 +29,8 @@ class Strategy:
 
     `fetch(reader, target, account, assets)` returns rows of `target.selected` in no order. `reads` is what it reads,
     `cost` what its time grows with, `needs_assets` whether it must be told the assets (else they are ignored),
-    `known_wrong` why its answer is wrong, or None.
+    `known_wrong` why its answer is wrong, or None. `a_partition_an_asset`: whether it needs a base whose partitions are
+    each of one account and one asset.
     """
 
     name: str
@@ -37,6 +39,39 @@ class Strategy:
     cost: str
     fetch: Fetch
     known_wrong: str | None = None
+    a_partition_an_asset: bool = False
+
+    def fits(self, shape: Shape, ledger: LedgerSchema) -> bool:
+        """Whether tables of this shape can be asked so."""
+        if self.reads == "view":
+            return shape.view_by_account
+        partition = {column.name for column in shape.base.partition_key}
+        return shape.base_by_asset and (
+            not self.a_partition_an_asset or partition == {ledger.account, ledger.asset}
+        )
+
+
+def fitting(reader: Reader, target: Target) -> list[str]:
+    """The names of the strategies that can be asked of the target, without those known to be wrong. Raises StoreError,
+    BalancebookError."""
+    shape = shape_of(reader, target)
+    return [
+        name for name, each in STRATEGIES.items() if each.fits(shape, target.ledger) and not each.known_wrong
+    ]
+
+
+def require_fitting(reader: Reader, target: Target, name: str) -> Strategy:
+    """The strategy of that name. Raises UsageError for an unknown one, BalancebookError, with those that can be asked
+    of the target, if it cannot; StoreError."""
+    strategy, shape = strategy_named(name), shape_of(reader, target)
+    if not strategy.fits(shape, target.ledger):
+        table = shape.view if strategy.reads == "view" else shape.base
+        others = ", ".join(fitting(reader, target))
+        raise BalancebookError(
+            f"{name} cannot be asked of {table.cql_name}, whose primary key is {key_text(table)}.",
+            f"What can be asked of this view and base: {others or 'none of the strategies'}.",
+        )
+    return strategy
 
 
 def read(
@@ -46,9 +81,10 @@ def read(
 
     Columns asset, order, available, held, time; one row an asset, sorted by asset; a role that the ledger lacks is
     all null. dtypes are those of the CQL types (Int64 for int, bigint; object for varint, decimal, text, timestamp;
-    never inferred), for no rows too. Amounts are raw. Raises UsageError for an unknown strategy, StoreError.
+    never inferred), for no rows too. Amounts are raw. Raises StoreError, UsageError for an unknown strategy,
+    BalancebookError for one that does not fit the target.
     """
-    rows = strategy_named(strategy).fetch(reader, target, account, assets)
+    rows = require_fitting(reader, target, strategy).fetch(reader, target, account, assets)
     return _frame(reader, target, rows)
 
 
@@ -114,14 +150,6 @@ def _skip_scan(reader: Reader, target: Target, account: Any, _assets: Sequence[A
 
 def _in_assets(reader: Reader, target: Target, account: Any, assets: Sequence[Any]) -> list[Row]:
     shape, ledger = shape_of(reader, target), target.ledger
-    partition = {column.name for column in shape.base.partition_key}
-    if partition != {ledger.account, ledger.asset}:
-        raise UsageError(
-            f"in_assets asks for one row a partition, and {target.base_name} is partitioned by "
-            f"{', '.join(sorted(partition))}, not by {ledger.account} and {ledger.asset}.",
-            "Take per_asset_parallel.",
-            parameter="strategy",
-        )
     newest = f"{shape.base_order} PER PARTITION LIMIT 1".lstrip()
     cql = _select(target, target.base_name, f"AND {quote(ledger.asset)} IN ? {newest}")
     # Unpaged: a row an asset, and the servers refuse to page through the answer to an IN that they sort.
@@ -170,7 +198,12 @@ STRATEGIES: dict[str, Strategy] = {
             _skip_scan,
         ),
         Strategy(
-            "in_assets", "base", True, "the assets asked for, read by one coordinator at once", _in_assets
+            "in_assets",
+            "base",
+            True,
+            "the assets asked for, read by one coordinator at once",
+            _in_assets,
+            a_partition_an_asset=True,
         ),
         Strategy(
             "per_asset_parallel", "base", True, "the slowest of the assets asked for", _per_asset_parallel

@@ -50,10 +50,14 @@ class Shape:
     """What the server says of the target: the base table, and how view and base are read newest row first.
 
     `view_order`, `base_order`: the ORDER BY for it, "" where they lie so. `assets_descend`: how the view's assets come
-    in that order.
+    in that order. `base_by_asset`: whether the base can be asked for the newest entry of one account and asset.
+    `view_by_account`: whether the view can be asked for one account's rows, asset after asset.
     """
 
     base: Table
+    view: Table
+    base_by_asset: bool
+    view_by_account: bool
     assets_descend: bool
     view_order: str
     base_order: str
@@ -93,7 +97,40 @@ def _read_shape(reader: Reader, target: Target) -> Shape:
     turned = target.ledger.order not in _descending(view)
     view_order = f"ORDER BY {asset} {'ASC' if descend else 'DESC'}, {order} DESC" if turned else ""
     base_order = "" if target.ledger.order in _descending(base) else f"ORDER BY {order} DESC"
-    return Shape(base, descend != turned, view_order, base_order)
+    by_asset, by_account = _base_by_asset(base, target.ledger), _view_by_account(view, target.ledger)
+    return Shape(base, view, by_asset, by_account, descend != turned, view_order, base_order)
+
+
+def key_text(table: Table) -> str:
+    """The primary key as CREATE TABLE has it: ((user_id, asset_id), seq)."""
+    partition = ", ".join(column.name for column in table.partition_key)
+    return f"({', '.join([f'({partition})', *(column.name for column in table.clustering_key)])})"
+
+
+def require_by_asset(reader: Reader, target: Target) -> None:
+    """Raises BalancebookError unless the base can be asked for the newest entry of one account and asset."""
+    shape, ledger = shape_of(reader, target), target.ledger
+    if not shape.base_by_asset:
+        raise BalancebookError(
+            f"{target.base_name} cannot be asked for the newest entry of one account and asset: its primary key is "
+            f"{key_text(shape.base)}.",
+            f"It must begin with {ledger.account} and {ledger.asset}, in the partition key or right after it, and then "
+            f"{ledger.order}; name the columns under [ledger] in the profile if these are not the right ones.",
+        )
+
+
+def _base_by_asset(base: Table, ledger: LedgerSchema) -> bool:
+    partition = {column.name for column in base.partition_key}
+    clustering = [column.name for column in base.clustering_key]
+    left = {ledger.account, ledger.asset} - partition
+    there = partition <= {ledger.account, ledger.asset} and set(clustering[: len(left)]) == left
+    return there and clustering[len(left) : len(left) + 1] == [ledger.order]
+
+
+def _view_by_account(view: Table, ledger: LedgerSchema) -> bool:
+    partition = [column.name for column in view.partition_key]
+    clustering = [column.name for column in view.clustering_key]
+    return partition == [ledger.account] and clustering[:2] == [ledger.asset, ledger.order]
 
 
 def _descending(table: Table) -> set[str]:

@@ -8,11 +8,27 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from balancebook.balances import AccountRefused
-from balancebook.checks.context import Context
+from balancebook.checks.context import Context, NotAsked
+from balancebook.checks.needs import require
+from balancebook.core.short_text import LONGEST_MESSAGE, MOST_NAMES, enumerated, shortened, shortened_json
 from balancebook.errors import BalancebookError
 from balancebook.verdict import Json, Result, Verdict
 
-SAMPLE_LIMIT = 20
+__all__ = [
+    "CHECKS",
+    "SAMPLE_LIMIT",
+    "Check",
+    "Finding",
+    "NotAsked",
+    "check",
+    "enumerated",
+    "failed",
+    "passed",
+    "unknown",
+]
+
+# As many samples as names are enumerated in a message.
+SAMPLE_LIMIT = MOST_NAMES
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +60,6 @@ def unknown(
     return Finding(Verdict.UNKNOWN, message, counts or {}, samples)
 
 
-def enumerated(names: Sequence[str]) -> str:
-    """As many of the names as samples are shown, and how many more there are: for a message."""
-    more = len(names) - SAMPLE_LIMIT
-    return ", ".join(names[:SAMPLE_LIMIT]) + (f" and {more} more" if more > 0 else "")
-
-
-class NotAsked(Exception):
-    """Raised by a check whose question does not arise on this target; its argument says why. It has no verdict."""
-
-
 @dataclass(frozen=True, slots=True)
 class Check:
     """A registered check."""
@@ -77,6 +83,7 @@ class Check:
         inspect.signature(self.function).bind(ctx, **params)
         started = time.monotonic()
         try:
+            require(self.code, ctx, params)
             finding = self.function(ctx, **params)
         except (NotAsked, AccountRefused):
             raise
@@ -88,11 +95,16 @@ class Check:
             code=self.code,
             name=self.name,
             verdict=finding.verdict,
-            message=finding.message,
+            # Masked before it is cut, perhaps in the middle of a secret.
+            message=shortened(ctx.scrubber.text(finding.message), LONGEST_MESSAGE),
             counts=dict(finding.counts),
-            samples=tuple(finding.samples[:SAMPLE_LIMIT]),
+            samples=tuple(_shortened(ctx, sample) for sample in finding.samples[:SAMPLE_LIMIT]),
             volatile={"milliseconds": round(1000 * (time.monotonic() - started))},
         )
+
+
+def _shortened(ctx: Context, sample: Mapping[str, Json]) -> dict[str, Json]:
+    return {name: shortened_json(ctx.scrubber.value(cell)) for name, cell in sample.items()}
 
 
 CHECKS: dict[str, Check] = {}

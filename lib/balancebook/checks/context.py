@@ -10,11 +10,18 @@ from typing import Any
 
 from balancebook.assets import Registry
 from balancebook.balances import Target, account_of
+from balancebook.core.redact import Scrubber
 from balancebook.errors import BalancebookError
 from balancebook.gateway import GatewayClient
-from balancebook.settings import LedgerSchema, Profile
+from balancebook.settings import GatewaySettings, LedgerSchema, Profile
 from balancebook.store.reader import Reader, open_reader
 from balancebook.store.schema import View, read_view
+
+NO_GATEWAY = "the profile has no [gateway]"
+
+
+class NotAsked(Exception):
+    """Raised by a check whose question does not arise on this target; its argument says why. It has no verdict."""
 
 
 @dataclass
@@ -87,8 +94,21 @@ class Context:
 
     @cached_property
     def gateway(self) -> GatewayClient:
-        """The client of the profile's gateway; connects at the first request."""
-        return GatewayClient(self.profile.gateway)
+        """The client of the profile's gateway; connects at the first request. Raises NotAsked if there is none."""
+        return GatewayClient(self.gateway_settings)
+
+    @property
+    def gateway_settings(self) -> GatewaySettings:
+        """The profile's gateway. Raises NotAsked if it has none."""
+        if self.profile.gateway is None:
+            raise NotAsked(NO_GATEWAY)
+        return self.profile.gateway
+
+    @cached_property
+    def scrubber(self) -> Scrubber:
+        """Masks the profile's secrets: a server or gateway may repeat what it was sent. Raises UsageError for one too
+        short to be masked."""
+        return Scrubber(self.profile.readable_secrets())
 
     def close(self) -> None:
         """Ends the sessions, and forgets what was read of the schema."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from balancebook.checks.base import Finding, NotAsked, check, failed, passed, unknown
+from balancebook.checks.base import Finding, check, failed, passed, unknown
 from balancebook.checks.context import Context
 from balancebook.gateway import GatewayError, GatewayHealth
 from balancebook.store.health import ViewHealth, view_health
@@ -19,10 +19,6 @@ def gateway_healthy(ctx: Context) -> Finding:
     against the build status that the database itself gives. It may look only now and then, so a difference counts
     if it is there still after the grace period.
     """
-    if ctx.profile.gateway.health_path is None:
-        raise NotAsked(
-            "the gateway does not speak of its health: the profile says that it has no health_path"
-        )
     try:
         said, view = ctx.gateway.health(), _view_now(ctx)
         if not honest(said, view):

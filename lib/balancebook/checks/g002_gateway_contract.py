@@ -21,7 +21,7 @@ def gateway_contract(ctx: Context, *, user_id: int | str) -> Finding:
     try:
         answer = shown_balances(ctx, user_id)
     except GatewayError as error:
-        reported = error.kind in _DOWN and ctx.profile.gateway.health_path is not None
+        reported = error.kind in _DOWN and ctx.gateway_settings.health_path is not None
         judge = unknown if reported or error.kind == "denied" else failed
         return judge(str(error))
     count = len(answer.balances)

@@ -145,7 +145,7 @@ def _given(balance: GatewayBalance | None) -> str | None:
 
 
 def _not_compared(ctx: Context) -> str:
-    if ctx.profile.gateway.fields.held is not None or ctx.ledger.held is None:
+    if ctx.gateway_settings.fields.held is not None or ctx.ledger.held is None:
         return ""
     return " Held amounts are not compared: the gateway shows none."
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from balancebook.checks.base import Finding, check, failed, passed, unknown
+from balancebook.checks.base import Finding, check, enumerated, failed, passed, unknown
 from balancebook.checks.context import Context
 from balancebook.checks.shown import shown_balances
 from balancebook.checks.truth import assets_in_base, newest_entries
@@ -22,7 +22,7 @@ def gateway_unknown_user(
     if newest_entries(ctx, nobody, assets_in_base(ctx, nobody, assets_from).assets):
         return unknown(f"User {unknown_user_id} has balances in the base: name one who does not exist.")
     if answer.balances:
-        names = ", ".join(balance.asset for balance in answer.balances)
+        names = enumerated([balance.asset for balance in answer.balances])
         return failed(f"The gateway returns {names} for user {unknown_user_id}, who has no row in the base.")
     if not newest_entries(ctx, somebody, assets_in_base(ctx, somebody, assets_from).assets):
         return unknown(

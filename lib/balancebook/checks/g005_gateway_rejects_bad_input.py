@@ -27,7 +27,7 @@ def gateway_rejects_bad_input(ctx: Context) -> Finding:
     crashes the gateway takes everybody's with it. What is bad follows from the type of the ledger's account column.
     """
     (cql_type,) = shape_of(ctx.reader, ctx.target).types([ctx.ledger.account])
-    gateway = ctx.profile.gateway
+    gateway = ctx.gateway_settings
     # Left out of the path, an account leaves what an empty one does.
     asked = ((None,) if gateway.account_in_query else ()) + bad_accounts(cql_type)
     targets = [gateway.target_without_account() if bad is None else gateway.target(bad) for bad in asked]

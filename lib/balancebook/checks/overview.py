@@ -23,8 +23,8 @@ _HELD = " (held "
 
 
 def layers(ctx: Context, user_id: int | str, assets_from: str = "scan") -> pd.DataFrame:
-    """One row an asset that any layer knows: asset, base, view, gateway (text: available and, if the ledger has it,
-    held), differs.
+    """One row an asset that any layer knows: asset, base, view, gateway if the profile has one (text: available and, if
+    the ledger has it, held), differs.
 
     `differs` names the layers that are not as the base. A layer that cannot be read shows "?" in every row.
     """
@@ -34,13 +34,14 @@ def layers(ctx: Context, user_id: int | str, assets_from: str = "scan") -> pd.Da
     sides = {
         "base": known,
         "view": _readable(lambda: _view(ctx, account)),
-        "gateway": _readable(lambda: _gateway(ctx, user_id)),
     }
+    if ctx.profile.gateway:
+        sides["gateway"] = _readable(lambda: _gateway(ctx, user_id))
     names = dict.fromkeys(name for side in sides.values() for name in side or ())
     rows = [(name, *(_shown(side, name) for side in sides.values())) for name in names]
     frame = pd.DataFrame(rows, columns=["asset", *sides], dtype=object)
     frame["differs"] = [
-        ", ".join(c for c in ("view", "gateway") if row[c] != "?" and not _is_as(row[c], row["base"]))
+        ", ".join(c for c in list(sides)[1:] if row[c] != "?" and not _is_as(row[c], row["base"]))
         for _, row in frame.iterrows()
     ]
     return frame

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from balancebook.assets import label
 from balancebook.checks.answers import read_answer
-from balancebook.checks.base import Finding, check, failed, passed, unknown
+from balancebook.checks.base import Finding, check, enumerated, failed, passed, unknown
 from balancebook.checks.context import Context
 from balancebook.checks.truth import assets_in_base, newest_entries
 
@@ -30,7 +30,7 @@ def unknown_user_is_empty(
     orphans = [asset for asset in answer if asset not in in_base]
     counts = {"returned": len(answer), "wrong": len(orphans)}
     if orphans:
-        names = ", ".join(label(asset, ctx.registry) for asset in orphans)
+        names = enumerated([label(asset, ctx.registry) for asset in orphans])
         return failed(
             f"{strategy} returns {names} for user {unknown_user_id}, who has no row in the base.",
             counts=counts,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from balancebook.balances import strategy_named
-from balancebook.checks.base import Finding, check, failed, passed, unknown
+from balancebook.checks.base import Finding, check, enumerated, failed, passed, unknown
 from balancebook.checks.context import Context
 from balancebook.checks.judging import Judged, Judgement
 from balancebook.checks.samples import as_json
@@ -54,9 +54,8 @@ def wrong_accounts(of: Mapping[Any, Judgement]) -> list[tuple[Any, Judgement]]:
 def first_words(of: Mapping[Any, Judgement]) -> str:
     """The first account for which it is wrong, with each asset and what is wrong with it."""
     account, judgement = wrong_accounts(of)[0]
-    return f"{text_of(account)} " + ", ".join(
-        f"{each['asset']} {each['problem']}" for each in judgement.problems
-    )
+    problems = [f"{each['asset']} {each['problem']}" for each in judgement.problems]
+    return f"{text_of(account)} {enumerated(problems)}"
 
 
 def _unread(of: Mapping[Any, Judgement]) -> str:

@@ -17,7 +17,7 @@ def shown_balances(ctx: Context, account: object) -> GatewayAnswer:
     Raises GatewayError for anything but a right answer, also for one asset under two names.
     """
     answer = ctx.gateway.balance(account)
-    in_raw_units = ctx.profile.gateway.fields.units == "raw"
+    in_raw_units = ctx.gateway_settings.fields.units == "raw"
     shown = tuple(_shown(balance, ctx.registry, in_raw_units=in_raw_units) for balance in answer.balances)
     refuse_repeated([balance.asset for balance in shown])
     return replace(answer, balances=shown)

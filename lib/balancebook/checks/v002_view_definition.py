@@ -16,11 +16,8 @@ def view_definition(ctx: Context) -> Finding:
     """
     path = ctx.profile.view_definition
     if path is None:
-        raise NotAsked("the profile names no view_definition; `balancebook view pin` writes one")
-    try:
-        pinned = parse_definition(path.read_text())
-    except OSError as error:
-        return unknown(f"The view definition {path.name} cannot be read: {error.strerror}.")
+        raise NotAsked("the profile names no view_definition")
+    pinned = parse_definition(path.read_text(encoding="utf-8"))
     # Read now: the context's own view may be of a while ago.
     view = ctx.find_view()
     if view is None:

@@ -1,1 +1,1 @@
-"""What every part may use: files and streams."""
+"""What every part may use: nothing here knows a profile, a database or a notebook."""

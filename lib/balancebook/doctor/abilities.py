@@ -1,11 +1,15 @@
-"""What each check needs of a target."""
+"""What each check needs of a target: what was seen to be there, and what the check itself asks for (checks.needs)."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from types import MappingProxyType
 
-from balancebook.checks import CHECKS
+from balancebook.checks import CHECKS, NotAsked
+from balancebook.checks.context import Context
+from balancebook.checks.needs import require
 from balancebook.doctor.report import Ability
+from balancebook.errors import BalancebookError
 
 SESSION = "a database session"
 SCHEMA = "the schema"
@@ -15,8 +19,6 @@ BASE = "reading the base"
 STATUS = "the build status"
 LEDGER = "the ledger's columns"
 GATEWAY = "the gateway"
-DEFINITION = "a view_definition in the profile"
-HEALTH = "a health_path of the gateway in the profile"
 
 # What cannot be there without something else: only the first thing missing is worth telling.
 _RESTS_ON = {
@@ -30,7 +32,7 @@ _RESTS_ON = {
 _BALANCES = (VIEW, ROWS, BASE, LEDGER)
 NEEDS: dict[str, tuple[str, ...]] = {
     "V001": (SCHEMA,),
-    "V002": (VIEW, DEFINITION),
+    "V002": (VIEW,),
     "V003": (VIEW, STATUS),
     "V004": (VIEW, ROWS, BASE),
     "V005": (VIEW, ROWS, BASE),
@@ -39,7 +41,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "Q003": _BALANCES,
     "Q004": _BALANCES,
     **dict.fromkeys(("B001", "L001", "L002", "L003", "L004", "L005", "L006", "L007"), (VIEW, BASE, LEDGER)),
-    "G001": (GATEWAY, HEALTH, VIEW, STATUS),
+    "G001": (GATEWAY, VIEW, STATUS),
     "G002": (GATEWAY,),
     "G003": (GATEWAY, *_BALANCES),
     "G004": (GATEWAY, *_BALANCES),
@@ -48,9 +50,31 @@ NEEDS: dict[str, tuple[str, ...]] = {
 }
 
 
-def list_abilities(provided: Collection[str]) -> tuple[Ability, ...]:
-    """Every registered check, by code, with what it lacks of what is provided."""
-    return tuple(Ability(code, CHECKS[code].name, _lacks(NEEDS[code], provided)) for code in sorted(CHECKS))
+def refusals_of(ctx: Context) -> dict[str, NotAsked | BalancebookError]:
+    """What the checks will say by themselves, by code, if asked with the parameters that the notebooks have."""
+    found: dict[str, NotAsked | BalancebookError] = {}
+    for code in CHECKS:
+        try:
+            require(code, ctx)
+        except (NotAsked, BalancebookError) as refusal:
+            found[code] = refusal
+    return found
+
+
+def list_abilities(
+    provided: Collection[str], refusals: Mapping[str, NotAsked | BalancebookError] = MappingProxyType({})
+) -> tuple[Ability, ...]:
+    """Every registered check, by code, with what it lacks of what is provided, else with its own refusal."""
+    return tuple(_ability(code, provided, refusals.get(code)) for code in sorted(CHECKS))
+
+
+def _ability(code: str, provided: Collection[str], refusal: NotAsked | BalancebookError | None) -> Ability:
+    name, lacks = CHECKS[code].name, _lacks(NEEDS[code], provided)
+    said = str(refusal or "").rstrip(".")
+    if isinstance(refusal, NotAsked):
+        return Ability(code, name, (), said, skipped=True)
+    # What is missing is said better by its own name than by the first read that fails without it.
+    return Ability(code, name, lacks, "" if lacks else said)
 
 
 def _lacks(needs: Iterable[str], provided: Collection[str]) -> tuple[str, ...]:

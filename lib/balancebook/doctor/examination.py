@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 from balancebook.balances.target import Target, shape_of
 from balancebook.checks import CHECKS
-from balancebook.checks.context import Context
+from balancebook.checks.context import NO_GATEWAY, Context
 from balancebook.doctor import abilities
 from balancebook.doctor.access import (
     grants,
@@ -18,6 +19,7 @@ from balancebook.doctor.access import (
 from balancebook.doctor.reach import look_at_points, look_at_profile
 from balancebook.doctor.report import Report, Row, not_read
 from balancebook.doctor.ring import judge_versions, look_at_nodes
+from balancebook.errors import BalancebookError
 from balancebook.gateway import GatewayClient, GatewayError, GatewayHealth
 from balancebook.settings import BUILT_IN, Profile, SettingsError, find_config, load_profile
 from balancebook.store.dialects import dialect_of
@@ -40,34 +42,44 @@ def examine(profile_name: str | None = None) -> Report:
 
 def examine_profile(profile: Profile, source: str) -> Report:
     """As `examine`, for a profile that was read from `source`."""
-    rows = (
-        look_at_profile(profile, source),
-        *look_at_points(profile),
-        *_look_at_database(profile),
-        *_look_at_gateway(profile),
-    )
-    provided = {row.provides for row in rows if row.provides and row.verdict is Verdict.PASS}
-    if profile.view_definition:
-        provided.add(abilities.DEFINITION)
-    if profile.gateway.health_path:
-        provided.add(abilities.HEALTH)
-    return Report(profile.name, rows, grants(rows), abilities.list_abilities(provided))
+    with ExitStack() as opened:
+        reader = _open(profile, opened)
+        rows = (
+            look_at_profile(profile, source),
+            *look_at_points(profile),
+            *_look_at_database(reader),
+            *_look_at_gateway(profile),
+        )
+        provided = {row.provides for row in rows if row.provides and row.verdict is Verdict.PASS}
+        ctx = Context(profile, opener=lambda _: _opened(reader))
+        able = abilities.list_abilities(provided, abilities.refusals_of(ctx))
+        return Report(profile.name, rows, grants(rows), able)
 
 
-def _look_at_database(profile: Profile) -> Iterator[Row]:
+def _open(profile: Profile, opened: ExitStack) -> Reader | BalancebookError:
     try:
-        reader = open_reader(profile)
-    except SettingsError:
+        return opened.enter_context(open_reader(profile))
+    except (SettingsError, StoreError) as error:
+        return error
+
+
+def _opened(reader: Reader | BalancebookError) -> Reader:
+    if isinstance(reader, BalancebookError):
+        raise reader
+    return reader
+
+
+def _look_at_database(reader: Reader | BalancebookError) -> Iterator[Row]:
+    if isinstance(reader, StoreError):
+        yield _not_opened(reader)
+    elif isinstance(reader, BalancebookError):
         yield Row("login", Verdict.UNKNOWN, "not tried without the secret that the profile refers to")
-    except StoreError as error:
-        yield _not_opened(error)
     else:
-        with reader:
-            for subject, look in _LOOKS:
-                try:
-                    yield from look(reader)
-                except StoreError as error:
-                    yield not_read(subject, error)
+        for subject, look in _LOOKS:
+            try:
+                yield from look(reader)
+            except StoreError as error:
+                yield not_read(subject, error)
 
 
 def _not_opened(error: StoreError) -> Row:
@@ -131,6 +143,9 @@ _LOOKS: tuple[tuple[str, Callable[[Reader], Iterator[Row]]], ...] = (
 
 def _look_at_gateway(profile: Profile) -> Iterator[Row]:
     settings = profile.gateway
+    if settings is None:
+        yield Row("gateway", None, f"skipped: {NO_GATEWAY}")
+        return
     try:
         with GatewayClient(settings) as client:
             # Without an account, where there is no health to ask for: a refusal is an answer too.

@@ -48,11 +48,25 @@ def not_read(subject: str, error: BalancebookError) -> Row:
 
 @dataclass(frozen=True, slots=True)
 class Ability:
-    """Whether one check can work here: it can if it lacks nothing."""
+    """Whether one check can work here: it can if it lacks nothing and does not refuse. refusal: what it will say by
+    itself if it is asked with the parameters that the notebooks have; skipped: whether it then has no verdict at all.
+    """
 
     code: str
     name: str
     lacks: tuple[str, ...]
+    refusal: str = ""
+    skipped: bool = False
+
+    @property
+    def can_work(self) -> bool:
+        return not self.lacks and not self.refusal
+
+    @property
+    def text(self) -> str:
+        if self.refusal:
+            return f"{'skipped' if self.skipped else 'cannot work'}: {self.refusal}"
+        return f"lacks {', '.join(self.lacks)}" if self.lacks else "can work"
 
 
 class ReportJson(TypedDict):
@@ -92,7 +106,14 @@ class Report:
             "findings": [_finding(row) for row in self.rows],
             "grants": list(self.grants),
             "checks": [
-                {"code": a.code, "name": a.name, "can_work": not a.lacks, "lacks": list(a.lacks)}
+                {
+                    "code": a.code,
+                    "name": a.name,
+                    "can_work": a.can_work,
+                    "lacks": list(a.lacks),
+                    "refusal": a.refusal or None,
+                    "skipped": a.skipped,
+                }
                 for a in self.abilities
             ],
         }
@@ -133,5 +154,4 @@ def _lines(row: Row) -> list[str]:
 
 
 def _ability_line(ability: Ability) -> str:
-    said = f"lacks {', '.join(ability.lacks)}" if ability.lacks else "can work"
-    return f"  {ability.code} {ability.name:27} {said}"
+    return f"  {ability.code} {ability.name:27} {ability.text}"

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from balancebook.assets import Registry, exact_sum, label
+from balancebook.core.short_text import enumerated
 from balancebook.explore.people import amounts, labels, table
 from balancebook.moment import utc_text
 
@@ -74,7 +75,7 @@ def capped(entries: pd.DataFrame, registry: Registry) -> str:
     if not more:
         return ""
     most = max(int((entries["asset"] == asset).sum()) for asset in more)
-    return f"Of {', '.join(label(asset, registry) for asset in more)} only the newest {most:,} entries."
+    return f"Of {enumerated([label(asset, registry) for asset in more])} only the newest {most:,} entries."
 
 
 def history(entries: pd.DataFrame, registry: Registry) -> pd.DataFrame:

@@ -12,9 +12,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from balancebook.assets import label
-from balancebook.errors import UsageError
 from balancebook.explore import figures, holdings
 from balancebook.explore.extract import Extract, make_extract, read_extract, write_extract
+from balancebook.explore.extract_file import require_origin, usable_path
 from balancebook.explore.people import table
 from balancebook.explore.place import Place, asset_named
 from balancebook.moment import parse_moment, utc_text
@@ -36,36 +36,19 @@ def extract_for(place: Place, as_of: str | None = None, file: str | None = None)
     made = _extracts.setdefault(place.reader, {})
     key = (as_of, file)
     if key not in made:
-        path = Path(file).expanduser() if file else None
+        path = usable_path(file) if file else None
         made[key] = _read(place, path, moment) if path and path.exists() else _made(place, path, moment)
     return made[key]
 
 
 def _read(place: Place, path: Path, moment: int | None) -> Extract:
-    extract = read_extract(path)
-    there, here = (extract.origin.keyspace, extract.origin.table), (place.target.keyspace, place.target.base)
-    if there != here:
-        raise UsageError(
-            f"{path} is an extract of {'.'.join(there)}, not of {'.'.join(here)}.",
-            "Name another file, or the keyspace it is of.",
-            parameter="extract",
-        )
-    if moment is not None and extract.origin.as_of != utc_text(moment):
-        raise UsageError(
-            f"{path} is as of {extract.origin.as_of}, not {utc_text(moment)}.",
-            "Leave out as_of, or name another file.",
-            parameter="extract",
-        )
-    return extract
+    require_origin(path, place.target.keyspace, place.target.base, utc_text(moment))
+    return read_extract(path)
 
 
 def _made(place: Place, path: Path | None, moment: int | None) -> Extract:
     folder = os.environ.get(_RUN_FOLDER)
     path = path or (Path(folder) / FILE_NAME if folder else None)
-    if path and not path.parent.is_dir():
-        raise UsageError(
-            f"{path.parent} is no folder.", "Make it, or name another file.", parameter="extract"
-        )
     extract = make_extract(place, moment)
     if path:
         write_extract(extract, path)

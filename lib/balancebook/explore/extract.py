@@ -33,7 +33,7 @@ from balancebook.store.pace import pace_of
 from balancebook.store.ranges import ScanReport
 from balancebook.store.raw import decode
 
-_KEY = b"balancebook"
+METADATA_KEY = b"balancebook"
 # Parquet's decimals have 38 digits at the most; one is left for the sum of available and held. Whole numbers are kept
 # as such decimals too: what sums int64 columns (Arrow, polars) wraps silently.
 _DIGITS = 37
@@ -133,7 +133,7 @@ def _scanned(place: Place, source: Source, as_of: int | None, started: datetime)
 def write_extract(extract: Extract, path: Path) -> None:
     """Write it as Parquet, its origin in the file's metadata under `balancebook`, as JSON. The file appears whole, or
     not at all. Raises OSError."""
-    table = extract.table.replace_schema_metadata({_KEY: json.dumps(asdict(extract.origin))})
+    table = extract.table.replace_schema_metadata({METADATA_KEY: json.dumps(asdict(extract.origin))})
     with whole(path) as aside:
         pq.write_table(table, aside, compression="zstd")
 
@@ -142,7 +142,7 @@ def read_extract(path: Path) -> Extract:
     """The extract in a file. Raises UsageError if it is none."""
     try:
         table = pq.read_table(path)
-        origin = Origin(**json.loads((table.schema.metadata or {})[_KEY]))
+        origin = Origin(**json.loads((table.schema.metadata or {})[METADATA_KEY]))
     except (OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError) as error:
         raise UsageError(
             f"{path} is no extract of balances ({type(error).__name__}).",

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from balancebook.assets import Registry, exact_sum, label
+from balancebook.core.short_text import enumerated
 from balancebook.explore.extract import Extract
 from balancebook.explore.people import amounts, labels, rows_table, table, whole
 from balancebook.moment import DAY_MS, parse_moment, utc_text
@@ -127,7 +128,7 @@ def dust(extract: Extract, registry: Registry) -> pd.DataFrame:
         small = [unit for unit in units if unit is not None and 0 < unit < least]
         rows.append((known.symbol, least, len(small), exact_sum(small)))
     names = ("asset", "least shown", "accounts", "together")
-    note = f"Not judged, since the registry does not know it: {', '.join(unknown)}." if unknown else ""
+    note = f"Not judged, since the registry does not know it: {enumerated(unknown)}." if unknown else ""
     return rows_table(names, rows, note)
 
 

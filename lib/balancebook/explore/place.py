@@ -10,7 +10,8 @@ from weakref import WeakKeyDictionary
 
 from balancebook.assets import Registry, label
 from balancebook.balances import Target, assets_of
-from balancebook.errors import UsageError
+from balancebook.core.short_text import enumerated, shortened
+from balancebook.errors import NotThere
 from balancebook.ledger.source import Source, open_source
 from balancebook.profile import Profile
 from balancebook.store.reader import Reader
@@ -68,7 +69,7 @@ def holder_of(place: Place, user_id: int | str, assets_from: str) -> Holder:
 def asset_named(name: str | int | None, assets: Sequence[Any], registry: Registry) -> Any:
     """The one of these assets with that symbol, `#id` or id; the first of them for None.
 
-    Raises UsageError, with the likely one, if there is none.
+    Raises NotThere, with the likely one, if there is none.
     """
     labels = {label(asset, registry): asset for asset in assets}
     by_id = {str(asset): asset for asset in assets}
@@ -77,9 +78,11 @@ def asset_named(name: str | int | None, assets: Sequence[Any], registry: Registr
     found = labels.get(str(name), by_id.get(str(name)))
     if name is None or found is None:
         close = next(iter(get_close_matches(str(name), labels, n=1)), None)
-        raise UsageError(
-            f"There is no asset {name!r} here." if name is not None else "There is no asset here.",
-            f"Did you mean {close}?" if close else f"There are: {', '.join(labels) or 'none'}.",
+        raise NotThere(
+            f"There is no asset {shortened(str(name), 60)!r} here."
+            if name is not None
+            else "There is no asset here.",
+            f"Did you mean {close}?" if close else f"There are: {enumerated(list(labels)) or 'none'}.",
             parameter="asset",
             suggestion=close,
         )

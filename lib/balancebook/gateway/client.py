@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from balancebook import strict_json
+from balancebook.core.redact import MIN_LENGTH, Scrubber
 from balancebook.errors import BalancebookError
 from balancebook.gateway.answers import AnswerReader, GatewayAnswer, GatewayHealth, Probe
 from balancebook.gateway.errors import GatewayError, quoted
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 # Said of who asks, not of what was asked (RFC 9110 section 15.5, RFC 6585 section 4).
 _DENIED = frozenset({401, 403, 407, 429})
-_MASK = b"[secret]"
 
 
 class GatewayClient:
@@ -33,7 +32,7 @@ class GatewayClient:
     def __init__(self, settings: GatewaySettings) -> None:
         self._settings = settings
         self._reader = AnswerReader(settings.fields)
-        self._place = _place(settings.url)
+        self._place = settings.url
 
     def __enter__(self) -> GatewayClient:
         return self
@@ -102,11 +101,9 @@ class GatewayClient:
         return BoundedHttp(settings.url, settings.timeout_s, settings.max_bytes, settings.revealed_headers())
 
     @cached_property
-    def _secrets(self) -> tuple[bytes, ...]:
-        """As they may stand in an answer, plain or in JSON; the longest first, since one may hold another."""
-        secrets = self._settings.secrets()
-        forms = {form.encode() for secret in secrets for form in (secret, json.dumps(secret)[1:-1])}
-        return tuple(sorted(forms, key=len, reverse=True))
+    def _scrubber(self) -> Scrubber:
+        # One that is too short to be told from ordinary words is refused where a run begins.
+        return Scrubber([secret for secret in self._settings.secrets() if len(secret) >= MIN_LENGTH])
 
     def _fetch(self, target: str) -> Answer:
         from balancebook.bounded_http import HttpError  # noqa: PLC0415 (see _http)
@@ -147,10 +144,8 @@ class GatewayClient:
 
     def _masked(self, answer: Answer) -> Answer:
         """The answer without the values of the headers: a gateway may repeat what it was sent."""
-        body = answer.body
-        for secret in self._secrets:
-            body = body.replace(secret, _MASK)
-        return replace(answer, body=body)
+        body = answer.body.decode("utf-8", "surrogateescape")
+        return replace(answer, body=self._scrubber.text(body).encode("utf-8", "surrogateescape"))
 
     @contextmanager
     def _named(self) -> Iterator[None]:
@@ -159,12 +154,6 @@ class GatewayClient:
             yield
         except GatewayError as error:
             raise GatewayError(error.kind, f"The gateway at {self._place} {error.message}") from error
-
-
-def _place(url: str) -> str:
-    """The address without a user name or password that it may hold."""
-    scheme, rest = url.split("://", 1)
-    return f"{scheme}://{rest.rpartition('@')[2]}"
 
 
 def _document(answer: Answer) -> Any:

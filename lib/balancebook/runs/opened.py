@@ -7,9 +7,10 @@ from dataclasses import replace
 
 from balancebook.balances import Target, account_of
 from balancebook.errors import BalancebookError, UsageError
+from balancebook.moment import moment_of, utc_text
 from balancebook.record import Record, RunError
 from balancebook.runs.execute import Job, Progress, refused_run, run_notebook
-from balancebook.runs.values import ACCOUNT
+from balancebook.runs.values import ACCOUNT, ExtractFile
 from balancebook.settings import Profile
 from balancebook.store.errors import StoreError
 from balancebook.store.reader import Reader, open_reader
@@ -28,6 +29,7 @@ def run_opened(job: Job, profile: Profile, progress: Callable[[str], None]) -> R
             server = reader.server
             _require_readable(reader, profile)
             _require_accounts(reader, profile, job)
+            _require_extract(reader, profile, job)
     except StoreError as error:
         return refused_run(job, RunError(code=error.kind, message=error.message, remedy=error.remedy))
     target = job.target.model_copy(update={"cluster": server.cluster_name})
@@ -57,6 +59,22 @@ def _require_readable(reader: Reader, profile: Profile) -> None:
     except StoreError as error:
         if error.kind != "missing":
             raise
+
+
+def _require_extract(reader: Reader, profile: Profile, job: Job) -> None:
+    """Raises UsageError for an extract that is of another ledger or time than the run is asked about, StoreError."""
+    files = [p.name for p in job.entry.parameters if isinstance(p.limits, ExtractFile)]
+    given = [str(job.parameters[name]) for name in files if job.parameters[name] is not None]
+    view = read_view(reader, profile.keyspace, profile.view) if given else None
+    if view is None:
+        return
+    # Only now: the explorer takes half a second to import.
+    from balancebook.explore.extract_file import require_origin, usable_path  # noqa: PLC0415
+
+    as_of = job.parameters.get("as_of")
+    moment = moment_of(as_of) if isinstance(as_of, str) else None
+    for file in given:
+        require_origin(usable_path(file), profile.keyspace, view.base_name, utc_text(moment))
 
 
 def _require_accounts(reader: Reader, profile: Profile, job: Job) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from balancebook.core.files import require_writable_file
@@ -40,11 +41,13 @@ def pin_view(profile_name: str | None, path: Path | None, *, force: bool = False
         raise UsageError(
             f"{path} cannot be written: {error.strerror}.", "Name another file with --to.", parameter="to"
         ) from error
-    return f"Wrote {path}. Name it in the profile: view_definition = ..."
+    named = json.dumps(str(path.absolute()), ensure_ascii=False)
+    return f"Wrote {path}. Name it in the profile, if it is not yet: view_definition = {named}"
 
 
 def _read(profile_name: str | None) -> View:
-    profile = load_profile(profile_name)
+    # The file that the profile names may be the one to be written.
+    profile = load_profile(profile_name, without_definition=True)
     with open_reader(profile) as reader:
         return require_view(
             reader, profile.keyspace, profile.view, "Correct keyspace and view in the profile."

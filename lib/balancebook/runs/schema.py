@@ -6,7 +6,8 @@
 
 Names, types, defaults, ranges and choices there are the whole schema. Types: int, float, str, bool, int | str (an
 account, as the ledger's account column has it), or one of them `| None`. A range is inclusive and of numbers only;
-choices are of text only, and so is `<time>`: a time with its offset from UTC.
+choices are of text only, and so are `<time>` (a time with its offset from UTC, or a date) and `<extract>` (an extract's
+file: see explore.extract_file).
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ from balancebook.errors import UsageError
 from balancebook.runs.values import (
     ACCOUNT,
     Choices,
+    ExtractFile,
     Kind,
+    Limits,
     Moment,
     Parameter,
     Range,
@@ -38,8 +41,14 @@ Notebook: TypeAlias = Mapping[str, Any]
 PARAMETERS_TAG = "parameters"
 _TYPES: dict[str, Kind] = {"int": int, "float": float, "str": str, "bool": bool, str(ACCOUNT): ACCOUNT}
 _LIMITS = re.compile(
-    r"(?P<help>.*?)\s*(?:\[(?P<low>[^\[\]]*?)\.\.(?P<high>[^\[\]]*)\]|\{(?P<choices>[^{}]*)\}|(?P<time><time>))?\s*"
+    r"(?P<help>.*?)\s*(?:\[(?P<low>[^\[\]]*?)\.\.(?P<high>[^\[\]]*)\]|\{(?P<choices>[^{}]*)\}|(?P<kind><time>|<extract>))?\s*"
 )
+
+
+_KINDS: dict[str, tuple[str, Limits]] = {
+    "<time>": ("a time", Moment()),
+    "<extract>": ("the file of an extract", ExtractFile()),
+}
 
 
 @dataclass(frozen=True)
@@ -120,9 +129,7 @@ def _annotation(node: ast.expr, name: str, place: _Place) -> tuple[Kind, bool]:
     return _TYPES[base], base != text
 
 
-def _limits(
-    comment: str, kind: Kind, name: str, place: _Place
-) -> tuple[str, Range | Choices | Moment | None]:
+def _limits(comment: str, kind: Kind, name: str, place: _Place) -> tuple[str, Limits | None]:
     match = _LIMITS.fullmatch(comment)
     if match is None:
         raise place.complain(f"{name}: the comment {comment!r} cannot be read")
@@ -131,10 +138,11 @@ def _limits(
         if kind is not str:
             raise place.complain(f"{name}: choices are of text, this is {kind_text(kind)}")
         return help_text, Choices(tuple(choice.strip() for choice in match["choices"].split("|")))
-    if match["time"] is not None:
+    if match["kind"] is not None:
+        what, limits = _KINDS[match["kind"]]
         if kind is not str:
-            raise place.complain(f"{name}: a time is text, this is {kind_text(kind)}")
-        return help_text, Moment()
+            raise place.complain(f"{name}: {what} is text, this is {kind_text(kind)}")
+        return help_text, limits
     if match["low"] is None:
         return help_text, None
     return help_text, _range(match["low"].strip(), match["high"].strip(), kind, name, place)

@@ -65,7 +65,7 @@ class Choices:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A time with its offset from UTC."""
+    """A time with its offset from UTC, or a date: the start of that day in UTC."""
 
     def check(self, value: str) -> None:
         """Raises ValueRefused for any other text."""
@@ -75,7 +75,25 @@ class Moment:
             raise ValueRefused(f"is {shown(value)}, which {error}") from error
 
     def __str__(self) -> str:
-        return f"<time, like {EXAMPLE}>"
+        return f"<time, like {EXAMPLE}, or a date: its start in UTC>"
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractFile:
+    """The file of an extract, to be read or, if it is not there, to be written."""
+
+    def check(self, value: str) -> None:
+        """Raises UsageError for what cannot be either."""
+        # Only now: the explorer brings pandas and the driver with it.
+        from balancebook.explore.extract_file import usable_path  # noqa: PLC0415
+
+        usable_path(value)
+
+    def __str__(self) -> str:
+        return "<extract>"
+
+
+Limits: TypeAlias = Range | Choices | Moment | ExtractFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +105,7 @@ class Parameter:
     optional: bool
     default: Value
     help: str
-    limits: Range | Choices | Moment | None
+    limits: Limits | None
 
     @property
     def type_text(self) -> str:

@@ -1,0 +1,1 @@
+"""What a profile may say, key by key."""
