@@ -119,7 +119,8 @@ def _id_text(asset_id: object) -> str:
 def to_decimal(raw: SupportsIndex, decimals: int) -> Decimal:
     """The raw amount in whole units, exact under any decimal context. Raises AmountError on a non-integer."""
     number = _integer(raw)
-    digits = tuple(int(digit) for digit in str(abs(number)))
+    # Not by str, which refuses an int of more than 4,300 digits.
+    digits = Decimal(abs(number)).as_tuple().digits
     # Built from its digits: arithmetic would round to the context's precision.
     return Decimal((number < 0, digits, -_checked_decimals(decimals)))
 
@@ -201,7 +202,7 @@ def _finite(amount: Decimal) -> Decimal:
 def format_exact(raw: SupportsIndex, decimals: int) -> str:
     """The raw amount in normal form: "9100", "0.00000001", "-0.5", "0"; no exponent, no trailing zeros."""
     number, places = _integer(raw), _checked_decimals(decimals)
-    digits = str(abs(number)).rjust(places + 1, "0")
+    digits = str(Decimal(abs(number))).rjust(places + 1, "0")
     whole, fraction = digits[: len(digits) - places], digits[len(digits) - places :].rstrip("0")
     return ("-" if number < 0 else "") + whole + ("." + fraction if fraction else "")
 

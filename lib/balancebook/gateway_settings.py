@@ -85,6 +85,8 @@ class GatewayFields(Model):
     assets: Literal["text", "number"] = "text"
     # Whole units of the asset, or integers of the store's unit.
     units: Literal["whole", "raw"] = "whole"
+    # Assets of which the account has nothing: in the answer or not, or always in it, so that a missing one is lost.
+    zeros: Literal["either", "listed"] = "either"
 
     @model_validator(mode="after")
     def _a_list_has_no_status(self) -> GatewayFields:

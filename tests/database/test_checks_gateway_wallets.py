@@ -138,7 +138,9 @@ def test_a_gateway_of_another_view_and_one_that_calls_a_dead_database_empty(
     ask: Ask, wallets: Profile, key: Path
 ) -> None:
     with served(wallets, key, "--wallets-view", "nothing") as elsewhere:
-        assert ask("G001", elsewhere).message == "The gateway says Missing, but the view is healthy."
+        assert (
+            ask("G001", elsewhere).message == "The gateway says Missing, but by the server the view is built."
+        )
     with served(wallets, key, "--mode", "seed", port=free_ports(1)[0]) as dead:
         assert "it answers empty to all" in ask("G004", dead, **PARAMS["G004"]).message
 

@@ -271,6 +271,216 @@ def test_sums_by_asset_are_those_of_the_entries(alone: Profile, books: Books) ->
     ]
 
 
+CELLS = ("buyer_id", "seller_id", "base_asset_id", "quote_asset_id", "quantity", "quote_amount")
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("scope", [{}, {"user_id": 1001}, {"sample": 4096}])
+def test_a_trade_that_lacks_a_cell_is_named_by_one_check_alone(
+    alone: Profile, books: Books, cell: str, scope: dict[str, Any]
+) -> None:
+    trade = next(each for each in SETTLED if each.buyer_id == 1001)
+    books.run(f"UPDATE {{trades}} SET {cell} = null WHERE trade_id = %s", trade.trade_id)
+    ctx = Context(alone)
+    try:
+        codes = [code for code in CODES if code != "L007" or not scope]
+        found = {code: CHECKS[code].run(ctx, **scope) for code in codes}
+        assert len(asset_sums(ctx, **scope)) > 0
+    finally:
+        ctx.close()
+    failed = found.pop("L004")
+    assert {result.verdict for result in found.values()} == {Verdict.PASS}, found
+    assert failed.verdict is Verdict.FAIL
+    roles = dict(
+        zip(CELLS, ("buyer", "seller", "base_asset", "quote_asset", "quantity", "quote_amount"), strict=True)
+    )
+    [sample] = failed.samples
+    assert (sample["problem"], sample["of"]) == ("incomplete trade", f"trade {trade.trade_id}: {roles[cell]}")
+    assert (sample["expected"], sample["found"]) == ("a value", None)
+    assert f"trade {trade.trade_id}: {roles[cell]}" in failed.message
+
+
+def test_a_trade_of_an_id_and_a_buyer_alone_is_named(alone: Profile, books: Books) -> None:
+    books.run("INSERT INTO {trades} (trade_id, buyer_id) VALUES (10, 1001)")
+    books.run("INSERT INTO {trades} (trade_id) VALUES (11)")
+    found = all_checks(alone)
+    failed = found.pop("L004")
+    assert {result.verdict for result in found.values()} == {Verdict.PASS}, found
+    rest = "seller, base_asset, quote_asset, quantity, quote_amount"
+    assert {(each["account"], each["asset"], each["of"]) for each in failed.samples} == {
+        (1001, None, f"trade 10: {rest}"),
+        (None, None, f"trade 11: buyer, {rest}"),
+    }
+    assert failed.counts["incomplete_trade"] == 2
+    gone = all_checks(alone, sleep=lambda _: books.run("DELETE FROM {trades} WHERE trade_id IN (10, 11)"))
+    assert (gone["L004"].verdict, gone["L004"].counts["in_flight"]) == (Verdict.PASS, 2)
+
+
+def test_a_null_is_not_the_user_or_the_trade_0(alone: Profile, books: Books) -> None:
+    """Both sides with a null where the other has 0: they are not equal."""
+    books.write(LedgerEntry(0, 1, 1, 5, 0, 5, 0, "trade_credit", 0, 1))
+    books.run(
+        "INSERT INTO {trades} (trade_id, base_asset_id, quote_asset_id, quantity, quote_amount) "
+        "VALUES (0, 1, 1, 5, 5)"
+    )
+    result = run_check("L004", alone)
+    assert result.verdict is Verdict.FAIL
+    assert result.counts["incomplete_trade"] == 1
+    books.run("DELETE FROM {trades} WHERE trade_id = 0")
+    books.run("UPDATE {ledger} SET ref_id = null WHERE user_id = 0 AND asset_id = 1 AND seq = 1")
+    result = run_check("L004", alone)
+    assert [(each["problem"], each["account"], each["entry"], each["of"]) for each in result.samples] == [
+        ("incomplete entry", 0, 1, "trade None: reference")
+    ]
+
+
+NULLS = {
+    "avail": {"L001": "fail", "L003": "unknown"},
+    "frozen": {"L001": "fail", "L003": "unknown"},
+    "delta_avail": {"L001": "fail", "L006": "unknown", "L007": "unknown"},
+    "delta_frozen": {"L001": "fail", "L006": "unknown", "L007": "unknown"},
+    "event_type": {"L006": "fail", "L007": "unknown"},
+    "ref_id": {},
+    "created_at": {"L005": "unknown"},
+}
+
+
+@pytest.mark.check("L003", "unknown")
+@pytest.mark.check("L005", "unknown")
+@pytest.mark.check("L006", "unknown")
+@pytest.mark.parametrize("scope", [{}, {"user_id": 1001}])
+def test_an_entry_that_lacks_a_cell_is_of_those_checks_that_need_it(
+    ask: Ask, alone: Profile, books: Books, scope: dict[str, int]
+) -> None:
+    entry = next(
+        each for each in ENTRIES if each.user_id == 1001 and each.event_type == "deposit" and each.seq < 8
+    )
+    key = (entry.user_id, entry.asset_id, entry.seq)
+    for cell, expected in NULLS.items():
+        books.run(
+            f"UPDATE {{ledger}} SET {cell} = null WHERE user_id = %s AND asset_id = %s AND seq = %s", *key
+        )
+        ctx = Context(alone)
+        codes = [code for code in CODES if code != "L007" or not scope]
+        found = {code: ask(code, alone, within=ctx, **scope) for code in codes}
+        ctx.close()
+        wrong = {code: str(each.verdict) for code, each in found.items() if each.verdict is not Verdict.PASS}
+        assert wrong == {code: verdict for code, verdict in expected.items() if code in found}, cell
+        for code in wrong:
+            [sample] = found[code].samples
+            assert (sample["account"], sample["entry"], sample["found"]) == (1001, entry.seq, None)
+            assert (
+                f"account 1001, {sample['asset']}, entry {entry.seq}, {sample['of']}" in found[code].message
+            )
+        books.write(entry)
+    # The demo's view needs none of them, and neither does the sum of what one asset has.
+    assert {result.verdict for result in all_checks(alone).values()} == {Verdict.PASS}
+
+
+def test_an_entry_of_a_trade_that_lacks_a_cell_is_named_beside_the_trade(
+    alone: Profile, books: Books
+) -> None:
+    trade = next(each for each in SETTLED if each.buyer_id == 1001)
+    entry = next(
+        each for each in ENTRIES if each.ref_id == trade.trade_id and each.event_type == "trade_credit"
+    )
+    books.run(
+        "UPDATE {ledger} SET delta_frozen = null WHERE user_id = %s AND asset_id = %s AND seq = %s",
+        *(entry.user_id, entry.asset_id, entry.seq),
+    )
+    result = run_check("L004", alone)
+    assert result.verdict is Verdict.FAIL
+    found = {(each["problem"], each["account"], each["entry"], each["of"]) for each in result.samples}
+    assert found == {
+        ("incomplete entry", entry.user_id, entry.seq, f"trade {trade.trade_id}: delta_held"),
+        ("no such entry", entry.user_id, None, f"trade {trade.trade_id}"),
+    }
+
+
+@pytest.mark.usefixtures("books")
+def test_what_is_wrong_with_the_trades_is_of_their_check_alone(alone: Profile, session: Session) -> None:
+    """A table whose amounts are text, a column that is not there, trades that lack everything."""
+    table = f"{alone.keyspace}.swaps"
+    session.execute(
+        f"CREATE TABLE {table} (trade_id bigint PRIMARY KEY, buyer_id bigint, seller_id bigint, base_asset_id int, "
+        "quote_asset_id int, quantity text, quote_amount bigint)"
+    )
+    for number in range(3):
+        session.execute(f"INSERT INTO {table} (trade_id) VALUES ({number})")
+    trades = alone.trades
+    for change, said in (
+        ({"table": "swaps"}, "quantity (quantity) is text, which holds no exact amounts"),
+        ({"buyer": "payer"}, "has no column payer (buyer)"),
+        ({"table": "swaps", "quantity": "quote_amount"}, "incomplete trade"),
+    ):
+        profile = alone.model_copy(update={"trades": trades.model_copy(update=change)})
+        found = all_checks(profile)
+        result = found.pop("L004")
+        assert {each.verdict for each in found.values()} == {Verdict.PASS}, found
+        assert result.verdict is (Verdict.FAIL if "incomplete" in said else Verdict.UNKNOWN)
+        assert said in result.message
+
+
+@pytest.fixture
+def varints(session: Session, keyspace: str, alone: Profile) -> Profile:
+    """A ledger and trades whose amounts are varints."""
+    session.execute(f"DROP MATERIALIZED VIEW {keyspace}.user_balances_by_user")
+    for name in (LEDGER, TRADES):
+        session.execute(f"DROP TABLE {keyspace}.{name}")
+    money = ", ".join(f"{name} varint" for name in ("delta_avail", "delta_frozen", "avail", "frozen"))
+    session.execute(
+        f"CREATE TABLE {keyspace}.{LEDGER} (user_id bigint, asset_id int, seq bigint, {money}, event_type text, "
+        "ref_id bigint, created_at bigint, PRIMARY KEY ((user_id, asset_id), seq))"
+    )
+    session.execute(
+        f"CREATE TABLE {keyspace}.{TRADES} (trade_id bigint PRIMARY KEY, buyer_id bigint, seller_id bigint, "
+        "base_asset_id int, quote_asset_id int, quantity varint, quote_amount varint)"
+    )
+    session.execute(
+        f"CREATE MATERIALIZED VIEW {keyspace}.user_balances_by_user AS SELECT user_id, asset_id, seq, avail, frozen, "
+        f"created_at FROM {keyspace}.{LEDGER} WHERE user_id IS NOT NULL AND asset_id IS NOT NULL AND seq IS NOT NULL "
+        "PRIMARY KEY (user_id, asset_id, seq)"
+    )
+    return alone
+
+
+@pytest.mark.parametrize("digits", [64, 70, 5_000])
+def test_the_last_digit_of_a_varint_counts(varints: Profile, session: Session, digits: int) -> None:
+    books = Books(session, varints.keyspace)
+    much, price = 10**digits, 10**digits + 7
+    insert = session.prepare(
+        f"INSERT INTO {varints.keyspace}.{LEDGER} ({', '.join(LedgerEntry._fields)}) "
+        f"VALUES ({', '.join('?' * len(LedgerEntry._fields))})"
+    )
+    for entry in (
+        LedgerEntry(1, 2, 1, price, 0, price, 0, "deposit", 1, 1),
+        LedgerEntry(1, 2, 2, -price, price, 0, price, "lock", 2, 2),
+        LedgerEntry(1, 2, 3, 0, -price, 0, 0, "trade_debit", 9, 3),
+        LedgerEntry(1, 1, 1, much, 0, much, 0, "trade_credit", 9, 3),
+        LedgerEntry(2, 1, 1, much, 0, much, 0, "deposit", 1, 1),
+        LedgerEntry(2, 1, 2, -much, much, 0, much, "lock", 2, 2),
+        LedgerEntry(2, 1, 3, 0, -much, 0, 0, "trade_debit", 9, 3),
+        LedgerEntry(2, 2, 1, price, 0, price, 0, "trade_credit", 9, 3),
+    ):
+        session.execute(insert, entry)
+    trade = session.prepare(
+        f"INSERT INTO {varints.keyspace}.{TRADES} (trade_id, buyer_id, seller_id, base_asset_id, quote_asset_id, "
+        "quantity, quote_amount) VALUES (9, 1, 2, 1, 2, ?, ?)"
+    )
+    session.execute(trade, (much, price))
+    found = all_checks(varints)
+    assert {result.verdict for result in found.values()} == {Verdict.PASS}, found
+    session.execute(trade, (much + 1, price))
+    result = run_check("L004", varints)
+    assert result.verdict is Verdict.FAIL
+    assert (result.counts["no_such_entry"], result.counts["no_such_trade"]) == (2, 2)
+    books.run("TRUNCATE {trades}")
+    assert all_checks(varints)["L004"].counts["no_such_trade"] == 4
+    ctx = Context(varints)
+    assert set(asset_sums(ctx)["conserves"]) == {"yes"}
+    ctx.close()
+
+
 def test_an_asset_that_is_not_conserved_is_named(alone: Profile, books: Books) -> None:
     books.entry(1001, 1, "trade_credit", 3, ref_id=10**12)
     books.entry(1002, 3, "deposit", 5, avail=books.balance(1002, 3) + 6)

@@ -15,6 +15,7 @@ from balancebook.demo import node_files
 from balancebook.demo.faults import Injector
 from balancebook.demo.node import Node
 from balancebook.demo.schema import LEDGER, VIEW, create_schema
+from balancebook.doctor.examination import examine_profile
 from balancebook.settings import Profile, retarget
 from balancebook.store.health import view_health
 from balancebook.store.reader import open_reader
@@ -160,10 +161,59 @@ def test_a_build_that_was_stopped(ask: Ask, alone: Profile, session: Session, se
     options = ("--keyspace", alone.keyspace)
     with running_gateway(alone.port, *options) as fixed:
         honest = ask("G001", behind(alone, fixed.base_url))
-    assert "says Rebuilding, as the view is" in honest.message
+    assert "says Rebuilding, and by the server the view is not built" in honest.message
     with running_gateway(alone.port, *options, "--mode", "seed") as seed:
         dishonest = ask("G001", behind(alone, seed.base_url))
-    assert dishonest.message == "The gateway says Healthy, but the view is building."
+        # While the view is not built, its lack of rows is not the query's.
+        user = next(int(str(each["key"]).split("=")[1].split(",")[0]) for each in compared.samples)
+        booker(session, alone.keyspace)((user, 2, 1, 5, 0))
+        lost = ask("G003", behind(alone, seed.base_url), user_id=user)
+    assert dishonest.message == "The gateway says Healthy, but by the server the view is not built."
+    assert lost.verdict is Verdict.FAIL
+    assert "PER PARTITION LIMIT 1" not in lost.message
+
+    report = examine_profile(alone, "here")
+    build = next(row for row in report.rows if row.subject == "view build")
+    assert (build.verdict, build.text.startswith("not built, ")) == (Verdict.FAIL, True)
+    assert "The build is stopped on 127.0.0.1" in build.remedy
+    assert "any ALTER of the base table" in build.remedy
+
+
+@pytest.mark.check("V003", "pass")
+@pytest.mark.check("V003", "fail")
+@pytest.mark.check("V003", "unknown")
+@pytest.mark.parametrize("status", [None, "STARTED"])
+def test_a_view_that_is_built_and_whose_status_does_not_say_so(
+    ask: Ask, alone: Profile, session: Session, inject: Injector, status: str | None
+) -> None:
+    booker(session, alone.keyspace)((5, 1, 1, 1, 0), (5, 1, 2, 2, 0))
+    assert ask("V003", alone).message == "Built on 1 node."
+    with open_reader(alone) as reader:
+        [host] = reader.hosts()
+    names = f"keyspace_name = '{alone.keyspace}' AND view_name = '{VIEW}'"
+    where = f"WHERE {names} AND host_id = {host.host_id}"
+    if status:
+        session.execute(f"UPDATE system_distributed.view_build_status SET status = '{status}' {where}")
+    else:
+        session.execute(f"DELETE FROM system_distributed.view_build_status {where}")
+    # Neither remedy of a stopped build brings the row back.
+    session.execute(f"ALTER TABLE {alone.keyspace}.{LEDGER} WITH comment = 'any'")
+    found = ask("V003", alone)
+    said = f"says {status}" if status else "has no row"
+    assert found.verdict is Verdict.PASS
+    assert f"127.0.0.1 has finished the build by its own table, and {said}" in found.message
+    assert ask("V003", capped(alone, 1)).verdict is Verdict.UNKNOWN
+    build = next(row for row in examine_profile(alone, "here").rows if row.subject == "view build")
+    assert (build.verdict, said in build.text) == (None, True)
+
+    inject.lost(key(5, 1, 2))
+    lacking = ask("V003", alone)
+    assert (lacking.verdict, said in lacking.message) == (Verdict.FAIL, True)
+    # A status that says SUCCESS of a view that this node has not built is found all the same.
+    session.execute(f"DELETE FROM system.built_views WHERE {names}")
+    session.execute(f"UPDATE system_distributed.view_build_status SET status = 'SUCCESS' {where}")
+    forged = ask("V003", alone)
+    assert (forged.verdict, forged.message.startswith("Not built")) == (Verdict.FAIL, True)
 
 
 @pytest.mark.check("V004", "fail")
@@ -246,6 +296,6 @@ def test_a_view_that_filters_by_value_is_judged_row_by_row(
         "PRIMARY KEY (asset_id, user_id, seq)"
     )
     booker(session, alone.keyspace)((5, 1, 1, 1, 0), (6, 1, 1, 1, 0))
-    with pytest.raises(NotAsked, match="filters its rows"):
+    with pytest.raises(NotAsked, match="of_one filters its rows, so its row count proves nothing"):
         ask("V004", retarget(alone, view="of_one"))
     assert ask("V005", retarget(alone, view="of_one")).verdict is Verdict.PASS

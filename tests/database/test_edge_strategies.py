@@ -240,7 +240,7 @@ def test_an_empty_table(edges: Profile, empty: Place, strategy: str) -> None:
                 "Q001": "unknown",
                 "Q003": "unknown",
             }
-            assert "who has no asset to return" in said["Q001"].message
+            assert "The base has no entry of user 5" in said["Q001"].message
             assert "no value to compare" in said["Q003"].message
             assert CHECKS["Q002"].run(ctx, unknown_user_id=5, **how).verdict == "pass"
 

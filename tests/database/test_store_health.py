@@ -50,7 +50,7 @@ def test_a_view_that_is_not_there_is_missing(reader: Reader, keyspace: str, view
     assert (health.state, health.percent, health.nodes) == ("missing", None, ())
 
 
-def test_a_member_of_the_ring_that_reported_nothing_is_not_built(
+def test_a_member_of_the_ring_that_reported_nothing_is_asked_itself(
     reader: Reader, session: Session, keyspace: str
 ) -> None:
     _until(reader, keyspace, VIEW, lambda found: found.state == "healthy")
@@ -60,8 +60,9 @@ def test_a_member_of_the_ring_that_reported_nothing_is_not_built(
     # A node that has left the ring does not count, whatever it reported.
     session.execute(f"UPDATE system_distributed.view_build_status SET status = 'SUCCESS' {where} {uuid4()}")
     health = view_health(reader, keyspace, VIEW)
-    assert health.state == "building"
-    assert [node.status for node in health.nodes] == ["none"]
+    assert health.state == "unreported"
+    assert [(node.status, node.built) for node in health.nodes] == [("none", True)]
+    assert f"{host.address} has finished the build by its own table, and has no row" in health.note
     session.execute(
         f"UPDATE system_distributed.view_build_status SET status = 'SUCCESS' {where} {host.host_id}"
     )

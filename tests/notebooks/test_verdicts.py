@@ -17,6 +17,7 @@ import balancebook.demo
 from balancebook.bundle import MIME
 from balancebook.runs.catalogue import Entry, list_entries
 from balancebook.settings import Profile
+from scripted_gateway import entries, entry, serving
 
 ROW = re.compile(r"^\| (\w+) \| ([A-Z]\d{3}) \| (\w+) \| (\w+) \|$", re.MULTILINE)
 ROWS = ROW.findall((Path(__file__).parents[1] / "README.md").read_text())
@@ -99,6 +100,24 @@ def test_a_profile_that_pins_no_definition_is_not_asked_for_one(
         code, record = run(found, tmp_path, "mv_checks")
     assert (code, record["optional_missing"]) == (0, ["V002"])
     assert "Target: 127.0.0.1" in next(tmp_path.glob("*/index.html")).read_text()
+
+
+def test_a_user_who_does_not_exist_is_one_unknown_and_a_gateway_that_answers_for_anyone_fails(
+    exchange: Exchange, tmp_path: Path
+) -> None:
+    given = ("-p", "user_id=424242")
+    with exchange("fixed") as env:
+        code, record = run(env, tmp_path, "wrong_balance", *given)
+        verdicts = {each["code"]: each["verdict"] for each in record["results"]}
+        assert (code, [each for each in verdicts if verdicts[each] != "pass"]) == (11, ["Q001"])
+        assert "The base has no entry of user 424242" in str(record["results"])
+        with serving(entries(entry())) as url:
+            code, record = run(env, tmp_path, "wrong_balance", *given, "-p", f"gateway_url={url}")
+            liar = {each["code"]: each["verdict"] for each in record["results"]}
+            assert (code, liar["G004"]) == (10, "fail")
+            # For a user who exists too.
+            code, record = run(env, tmp_path, "wrong_balance", "-p", f"gateway_url={url}")
+            assert {each["code"]: each["verdict"] for each in record["results"]}["G004"] == "fail"
 
 
 def test_bare_papermill_is_honest_about_it(exchange: Exchange, tmp_path: Path) -> None:

@@ -144,6 +144,7 @@ def says(text: str, status: int = 0, http_status: int = 200) -> GatewayHealth:
         (says("ok"), "healthy", "fail"),
         (says("Healthy"), "unknown", "unknown"),
         (says("Missing", 1, 503), "unknown", "unknown"),
+        (says("Healthy"), "unreported", "unknown"),
     ],
 )
 def test_the_health_that_a_gateway_says(said: GatewayHealth, view: State, verdict: str) -> None:
@@ -151,8 +152,14 @@ def test_the_health_that_a_gateway_says(said: GatewayHealth, view: State, verdic
 
 
 def test_a_dishonest_gateway_is_told_from_an_honest_one_that_is_not_ready() -> None:
-    assert "but the view is building" in judge_health(says("Healthy"), health("building")).message
-    assert "as the view is" in judge_health(says("Rebuilding", 2, 503), health("building")).message
+    lies, waits = (
+        judge_health(says("Healthy"), health("building")),
+        judge_health(says("Rebuilding", 2, 503), health("building")),
+    )
+    assert lies.message == "The gateway says Healthy, but by the server the view is not built."
+    assert "and by the server the view is not built" in waits.message
+    # The build alone was compared: an empty view may be built.
+    assert judge_health(says("Healthy"), health("healthy")).message.endswith("is built. No row was compared.")
 
 
 KEY, CELLS = (5, 1, 2), (10, 1002, 0)

@@ -222,6 +222,97 @@ def test_a_type_that_nobody_knows_and_cells_that_are_not_there(rows: list[Row]) 
     assert not [each for each in found if each[0] is Problem.SUM]
 
 
+@pytest.mark.parametrize(
+    ("cell", "kind", "codes"),
+    [
+        ("avail", "deposit", {"L001", "L003"}),
+        ("frozen", "deposit", {"L001", "L003"}),
+        ("delta_avail", "deposit", {"L001", "L006", "L007"}),
+        ("delta_frozen", "lock", {"L001", "L006", "L007"}),
+        ("delta_avail", "lock", {"L001", "L006", "L007"}),
+        ("delta_avail", "trade_credit", {"L001", "L004", "L006", "L007"}),
+        ("event_type", "deposit", {"L006", "L007"}),
+        ("ref_id", "unlock", {"L006"}),
+        ("ref_id", "deposit", set()),
+        ("ref_id", "trade_debit", {"L004"}),
+        ("created_at", "deposit", {"L005"}),
+    ],
+)
+@pytest.mark.parametrize("page", [10_000, 1])
+def test_a_null_is_of_those_checks_alone_that_need_the_cell(
+    rows: list[Row], cell: str, kind: str, codes: set[str], page: int
+) -> None:
+    newest = {
+        (row["user_id"], row["asset_id"]): row["seq"] for row in sorted(rows, key=lambda row: row["seq"])
+    }
+    row = next(
+        row
+        for row in rows
+        if row["event_type"] == kind and 3 < row["seq"] < newest[row["user_id"], row["asset_id"]]
+    )
+    row[cell] = None
+    follower = followed(rows, page=page)
+    found = list(follower.breaks.kept())
+    assert {each.problem.code for each in found} == codes
+    assert {each.key for each in found} <= {(row["user_id"], row["asset_id"], row["seq"])}
+    assert {each.found for each in found} <= {None}
+    # Sums that lack an amount prove nothing; nor do those by type that lack a type.
+    assert unequal(follower.sums.by_code, by_type=True, held=True).count == 0
+
+
+def test_a_newest_balance_that_is_missing_is_missing_in_the_sums(rows: list[Row]) -> None:
+    last = max((row for row in rows if row["user_id"] == 1004), key=lambda row: row["seq"])
+    last["avail"] = None
+    follower = followed(rows)
+    found = {each.problem for each in follower.breaks.kept()}
+    assert found == {Problem.MISSING, Problem.NO_BALANCE, Problem.UNSUMMED}
+    assert unequal(follower.sums.by_code, by_type=True, held=True).count == 0
+    total: dict[int, AssetSums] = {}
+    for sign in (1, 1, -1):
+        add_sums(total, follower.sums.by_code, sign)
+    assert total[last["asset_id"]].missing == 1
+
+
+def test_an_amount_missing_in_a_lock_is_not_taken_for_zero() -> None:
+    rows = ledger_of(("deposit", 100, 0, 1), ("lock", -5, 5, 9), ("unlock", 5, -5, 9))
+    rows[1]["delta_frozen"] = None
+    assert {each.problem for each in followed(rows).breaks.kept()} == {
+        Problem.MISSING,
+        Problem.NO_AMOUNT,
+        Problem.UNSUMMED,
+    }
+    # What the other movement shows stays a fault.
+    rows[1]["delta_avail"] = 5
+    assert Problem.SIGNS in {each.problem for each in followed(rows).breaks.kept()}
+
+
+@pytest.mark.parametrize("digits", [70, 400, 5_000])
+def test_the_last_digit_of_a_large_varint_counts(digits: int) -> None:
+    money = ("delta_avail", "delta_frozen", "avail", "frozen")
+    rows = ledger_of(("deposit", 10**digits, 0, 1), ("deposit", 1, 0, 2))
+    types = TYPES | dict.fromkeys(money, "varint")
+    assert followed(rows, types).breaks.count == 0
+    rows[1]["avail"] += 1
+    one = [each.identity for each in followed(rows, types).breaks.kept()]
+    rows[1]["avail"] += 1
+    other = [each.identity for each in followed(rows, types).breaks.kept()]
+    assert len(one) == len(other) == 1
+    assert one != other
+
+
+@pytest.mark.parametrize("amount", [Decimal("1E+2000000000"), Decimal("1E-2000000000")])
+def test_a_decimal_too_large_to_be_added_is_named_and_the_rest_is_followed(amount: Decimal) -> None:
+    money = ("delta_avail", "delta_frozen", "avail", "frozen")
+    rows = ledger_of(("deposit", 5, 0, 1), ("deposit", 5, 0, 2), ("deposit", 5, 0, 3))
+    rows = [row | {name: Decimal(row[name]) for name in money} for row in rows]
+    rows[1]["avail"] = amount
+    found = list(followed(rows, TYPES | dict.fromkeys(money, "decimal")).breaks.kept())
+    assert {(each.problem, each.key[2], each.found) for each in found} == {
+        (Problem.MISSING, 2, amount),
+        (Problem.NO_BALANCE, 2, amount),
+    }
+
+
 def ledger_of(*moves: tuple[str, int, int, int]) -> list[Row]:
     """One account's entries: (kind, delta available, delta held, reference)."""
     rows: list[Row] = []

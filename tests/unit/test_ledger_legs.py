@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,16 +27,16 @@ def trades_of(trades: list[SettledTrade]) -> Trades:
     def column(name: str) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
         return np.array([getattr(each, name) for each in trades], np.int64)
 
-    names = (
-        "trade_id",
-        "buyer_id",
-        "seller_id",
-        "base_asset_id",
-        "quote_asset_id",
-        "quantity",
-        "quote_amount",
+    return Trades(
+        trade=column("trade_id"),
+        buyer=column("buyer_id"),
+        seller=column("seller_id"),
+        base=column("base_asset_id"),
+        quote=column("quote_asset_id"),
+        quantity=column("quantity"),
+        amount=column("quote_amount"),
+        there=np.ones((len(trades), 7), bool),
     )
-    return Trades(*map(column, names))
 
 
 def left(rows: list[Row], trades: list[SettledTrade], page: int = 50) -> list[tuple[int, ...]]:
@@ -101,7 +103,43 @@ def test_codes_of_amounts_are_of_their_value() -> None:
     assert (one == same, one != other, zero == nothing, minus != nothing) == (True, True, True, True)
     assert codes(5) == codes(Decimal("5.0"))
     assert codes(10**30) == codes(10**30) != codes(10**30 + 1)
+    # The last digit counts, however many are before it; Python writes no int of more than 4,300.
+    for digits in (64, 65, 100, 5_000):
+        assert codes(10**digits) == codes(Decimal(f"1E+{digits}")) != codes(10**digits + 1)
+        assert codes(10**digits) != codes(-(10**digits)) != codes(10 ** (digits + 1))
     assert as_code(np.array([5], np.int64), by_text=False).tolist() == [5]
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_trade_that_lacks_a_cell_has_those_legs_that_it_does_not_need(held: bool) -> None:
+    buyer_pays, buyer_gets, seller_gives, seller_gets = range(4)
+    needs = {
+        0: {buyer_pays, buyer_gets, seller_gives, seller_gets},
+        1: {buyer_pays, buyer_gets},
+        2: {seller_gives, seller_gets},
+        3: {buyer_gets, seller_gives},
+        4: {buyer_pays, seller_gets},
+        5: {buyer_gets, seller_gives},
+        6: {buyer_pays, seller_gets},
+    }
+    whole = trades_of(TRADES[:3])
+    all_legs = legs_of_trades(whole, held=held, by_text=False)
+    for cell, lost in needs.items():
+        there = whole.there.copy()
+        there[1, cell] = False
+        legs = legs_of_trades(replace(whole, there=there), held=held, by_text=False)
+        kept = [place for place in range(12) if place % 3 != 1 or place // 3 not in lost]
+        assert legs.place.tolist() == kept
+        assert legs.codes.tolist() == all_legs.codes[kept].tolist()
+
+
+def test_an_entry_that_lacks_a_cell_is_no_leg_of_the_trade_0() -> None:
+    credit = next(row for row in ENTRIES if row["event_type"] == "trade_credit")
+    zero = TRADES[0]._replace(trade_id=0)
+    for cell in ("ref_id", "delta_avail", "delta_frozen", "event_type"):
+        [entries] = entries_of([credit | {"ref_id": 0} | {cell: None}], page=10)
+        assert len(EntryLegs(KINDS, held=True, by_text=False).feed(entries)[0]) == 0
+    assert len(left([credit | {"ref_id": None}], [zero])) == 4
 
 
 def test_legs_have_a_cell_each() -> None:

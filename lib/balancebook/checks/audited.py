@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -23,8 +24,14 @@ from balancebook.verdict import Json
 
 _audits: WeakKeyDictionary[Reader, dict[Scope, AuditReport]] = WeakKeyDictionary()
 _SEED = 1
+_LONGEST = 200
+_A_VALUE = "a value"
 # Where no value was expected of what is there, but something of its kind, or none at all.
 _EXPECTED = {
+    **dict.fromkeys((each for each in Problem if not each.proves), _A_VALUE),
+    Problem.MISSING: _A_VALUE,
+    Problem.LEG_CELL: _A_VALUE,
+    Problem.TRADE_CELL: _A_VALUE,
     Problem.SIGNS: "what its type moves",
     Problem.TYPE: "a type of the profile",
     Problem.LEG_SPARE: "nothing",
@@ -88,12 +95,15 @@ def finding(ctx: Context, code: str, well: str, scope: Scope) -> Finding:
     if code == "L007":
         counts |= {"assets": len(report.sums)}
     counts |= {"in_flight": report.in_flight.get(code, 0)}
-    total = sum(found.values())
-    if total:
-        samples = [_sample(ctx, each) for each in _worst(report, problems)]
-        return failed(_told(ctx, report, problems, total), counts=counts, samples=samples)
+    samples = [_sample(ctx, each) for each in _worst(report, problems)]
+    if any(report.breaks.of[problem].count for problem in problems if problem.proves):
+        return failed(_told(ctx, report, problems), counts=counts, samples=samples)
     if report.reasons:
         return unknown(f"Not all of the ledger was read: {'; '.join(report.reasons)}.", counts=counts)
+    if code == "L004" and report.trade_reasons:
+        return unknown(f"Not all trades were compared: {'; '.join(report.trade_reasons)}.", counts=counts)
+    if samples:
+        return unknown(f"Cannot be decided: {_told(ctx, report, problems)}", counts=counts, samples=samples)
     if not report.entries:
         return unknown(f"There is no entry{_whose(scope)}: nothing to explain.", counts=counts)
     read = f"{report.entries:,} entries of {report.partitions:,} accounts{_whose(scope)}"
@@ -111,15 +121,22 @@ def _whose(scope: Scope) -> str:
     return f", a sample of {scope.sample:,} token ranges of 4,096" if scope.sample is not None else ""
 
 
-def _told(ctx: Context, report: AuditReport, problems: list[Problem], total: int) -> str:
-    """How many of each, and the first of all."""
+def _told(ctx: Context, report: AuditReport, problems: list[Problem]) -> str:
+    """How many of each, and the first of all; the first fault, if there is one."""
     counts = {each.text: report.breaks.of[each].count for each in problems}
     found = {text: count for text, count in counts.items() if count}
     # Of one kind alone its number is said already.
     kinds = ", ".join(text if len(found) == 1 else f"{text} {count:,}" for text, count in found.items())
+    total = sum(found.values())
     firsts = [each for each in (report.breaks.of[problem].first for problem in problems) if each]
-    first = min(firsts, key=lambda each: (each.time or 0, each.key[2] or 0), default=None)
-    breaks = "1 break" if total == 1 else f"{total:,} breaks"
+    first = min(
+        firsts,
+        key=lambda each: (not each.problem.proves, each.time or 0, each.key[2] or 0),
+        default=None,
+    )
+    faulty = any(each.proves for each in problems if each.text in found)
+    one, many = ("break", "breaks") if faulty else ("entry", "entries")
+    breaks = f"1 {one}" if total == 1 else f"{total:,} {many}"
     begins = f" The first: {_first(ctx, first)}." if first else ""
     return f"{breaks}: {kinds}.{begins}{_in_flight(report, problems[0].code)}"
 
@@ -127,10 +144,15 @@ def _told(ctx: Context, report: AuditReport, problems: list[Problem], total: int
 def _first(ctx: Context, first: Break) -> str:
     _, _, order = first.key
     told = _sample(ctx, first)
-    whose = f"account {told['account']}, " if "account" in told else ""
-    entry = f", entry {order}" if order is not None else ""
+    account = told.get("account")
+    parts = [
+        *([f"account {account}"] if account is not None else []),
+        *([str(told["asset"])] if told["asset"] is not None else []),
+        *([f"entry {order}"] if order is not None else []),
+        str(told["of"]),
+    ]
     there = "nothing" if told["found"] is None else told["found"]
-    return f"{whose}{told['asset']}{entry}, {told['of']}: expected {told['expected']}, found {there}"
+    return f"{', '.join(parts)}: expected {told['expected']}, found {there}"
 
 
 def _is_amount(each: Break) -> bool:
@@ -146,12 +168,12 @@ def _worst(report: AuditReport, problems: list[Problem]) -> list[Break]:
 
 def _sample(ctx: Context, each: Break) -> dict[str, Json]:
     account, asset, order = each.key
-    # An asset as a whole is no account's, and no entry.
-    of_account = account is not None
+    # An asset as a whole is no account's, and no entry; a trade may lack its parties.
+    of_account = account is not None or each.problem.code == "L004"
     return {
         "problem": each.problem.text,
         **({"account": as_json(account)} if of_account else {}),
-        "asset": label(asset, ctx.registry),
+        "asset": None if asset is None else label(asset, ctx.registry),
         **({"entry": order} if of_account else {}),
         "of": "time (UTC)" if each.problem is Problem.TIME else each.what,
         "expected": _EXPECTED.get(each.problem) or _shown(ctx, each, each.expected),
@@ -165,5 +187,16 @@ def _shown(ctx: Context, of: Break, value: object) -> Json:
     if of.problem is Problem.TIME and isinstance(value, int):
         return utc_text(value)
     if _is_amount(of) and known and isinstance(value, int):
-        return format_exact(value, known.decimals)
-    return as_json(value)
+        return _shortened(format_exact(value, known.decimals))
+    # Python writes no int of more than 4,300 digits; a Decimal of it has no such bound.
+    if isinstance(value, int) and value.bit_length() > _LONGEST:
+        return _shortened(str(Decimal(value)))
+    return _shortened(as_json(value))
+
+
+def _shortened(value: Json) -> Json:
+    """A long text by its two ends."""
+    if not isinstance(value, str) or len(value) <= _LONGEST:
+        return value
+    half = _LONGEST // 2
+    return f"{value[:half]}…{value[-half:]} ({len(value):,} characters)"

@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
-from balancebook import balances
 from balancebook.assets import Registry, format_amount, label, to_units
-from balancebook.checks.answers import lasting
+from balancebook.checks.answers import lasting, read_answer
 from balancebook.checks.base import Finding, check, enumerated, failed, passed, unknown
 from balancebook.checks.context import Context
-from balancebook.checks.shown import shown_balances
+from balancebook.checks.shown import is_zero, shown_balances, zeros_are_listed
 from balancebook.checks.truth import Entry, Window, assets_in_base, entries_between, newest_entries
 from balancebook.gateway import GatewayAnswer, GatewayBalance
+from balancebook.store.health import view_health
 from balancebook.verdict import Json
 
 # None where the base has a null, which no amount equals: a zero would be made up.
@@ -29,15 +29,21 @@ class _Comparison:
     # Those that were there before the question: an asset credited since then may or may not be in the answer.
     expected: frozenset[str]
     answer: GatewayAnswer
+    # Assets that were zero at some moment of the window: they may be left out, unless the gateway lists zeros.
+    zero: frozenset[str] = frozenset()
 
     def problems(self) -> list[dict[str, Json]]:
         """What differs, worst first: lost assets, amounts that were never right, assets not in the base."""
         given = {balance.asset: balance for balance in self.answer.balances}
-        lost = [name for name in self.right if name in self.expected and name not in given]
+        lost = [
+            name
+            for name in self.right
+            if name in self.expected and name not in given and name not in self.zero
+        ]
         wrong = [
             name for name in self.right if name in given and not _is_right(given[name], self.right[name])
         ]
-        extra = [name for name in given if name not in self.right]
+        extra = [name for name in given if name not in self.right and not _is_nothing(given[name])]
         kinds = [("lost", lost), ("wrong amount", wrong), ("not in the base", extra)]
         return [self._sample(name, kind, given.get(name)) for kind, names in kinds for name in names]
 
@@ -57,7 +63,8 @@ def gateway_equals_base(ctx: Context, *, user_id: int | str, assets_from: str = 
 
     The gateway reads the view, and what it leaves out raises no error. The base is asked independently, asset by
     asset; amounts are compared as exact decimals, and a null of the base is no zero. A difference counts only if it
-    outlives the grace period. Nothing shown where nothing is to be shown is unknown: G004 asks that.
+    outlives the grace period. Zero equals absent, unless the profile says that the gateway lists zeros. Nothing shown
+    where nothing is to be shown is unknown: G004 asks that.
     """
     account = ctx.account(user_id)
     listed = assets_in_base(ctx, account, assets_from)
@@ -97,7 +104,9 @@ def _compare(ctx: Context, user_id: int | str, account: Any, window: Window) -> 
     right = {
         label(asset, ctx.registry): _right_amounts(ctx, account, asset, window) for asset in window.after
     }
-    return _Comparison(right, frozenset(label(asset, ctx.registry) for asset in window.before), answer)
+    expected = frozenset(label(asset, ctx.registry) for asset in window.before)
+    zero = {name for name, amounts in right.items() if any(is_zero(ctx, *each) for each in amounts)}
+    return _Comparison(right, expected, answer, frozenset(() if zeros_are_listed(ctx) else zero))
 
 
 def _right_amounts(ctx: Context, account: Any, asset: Any, window: Window) -> list[Shown]:
@@ -119,6 +128,10 @@ def _amounts(entry: Entry, asset: Any, registry: Registry) -> Shown:
         None if raw is None else to_units(raw, asset, registry) for raw in (entry.available, entry.held)
     )
     return available, held
+
+
+def _is_nothing(given: GatewayBalance) -> bool:
+    return given.available == 0 and not given.held
 
 
 def _is_right(given: GatewayBalance, right: Iterable[Shown]) -> bool:
@@ -158,17 +171,33 @@ def _sentence(problems: Iterable[Mapping[str, Json]]) -> str:
 
 
 def _why(ctx: Context, account: Any, comparison: _Comparison) -> str:
-    """The cause, where it can be shown: the answer is exactly what one row per view partition gives."""
+    """The cause, where it can be shown: the answer is exactly what one row per view partition gives, and one row per
+    asset gives another. Of a view that is not built nothing is concluded of the query."""
+    given = {balance.asset: balance for balance in comparison.answer.balances}
+    lost = [name for name in comparison.expected - comparison.zero if name not in given]
+    if not (given and lost):
+        return ""
+    health = view_health(ctx.reader, ctx.keyspace, ctx.profile.view)
+    if health.state in ("building", "missing"):
+        return f" By the server the view is {'being built' if health.state == 'building' else 'missing'}: see V003."
     partition = [column.name for column in ctx.view.partition_key]
-    if partition != [ctx.ledger.account]:
+    if partition != [ctx.ledger.account] or not _is_answer(ctx, account, "seed_limit_one", given):
         return ""
-    one_row = balances.read(ctx.reader, ctx.target, "seed_limit_one", account, ())
-    names = {label(asset, ctx.registry) for asset in one_row["asset"]}
-    given = {balance.asset for balance in comparison.answer.balances}
-    if not given or given != names or set(comparison.right) <= given:
-        return ""
+    if _is_answer(ctx, account, "group_by", given):
+        return " The view has no other row of this user: it is the view that differs from the base, see V005."
     return (
         f" The answer is what PER PARTITION LIMIT 1 on the view gives: one row per partition, and the view's"
         f" partition is {ctx.ledger.account} alone, so one asset per user. Ask for one row per asset instead:"
         f" GROUP BY {ctx.ledger.account}, {ctx.ledger.asset}."
     )
+
+
+def _is_answer(ctx: Context, account: Any, strategy: str, given: Mapping[str, GatewayBalance]) -> bool:
+    """Whether the query on the view now returns exactly these balances, amounts included."""
+    rows = {
+        label(asset, ctx.registry): _amounts(
+            replace(entry, held=0) if ctx.ledger.held is None else entry, asset, ctx.registry
+        )
+        for asset, entry in read_answer(ctx, strategy, account, ()).items()
+    }
+    return rows.keys() == given.keys() and all(_is_right(given[name], [row]) for name, row in rows.items())

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from decimal import Decimal
 from typing import Any
 
 import pandas as pd
 
 from balancebook.assets import format_amount, label, to_units
+from balancebook.balances import AccountRefused
 from balancebook.checks.answers import read_answer
 from balancebook.checks.context import Context
 from balancebook.checks.shown import shown_balances
@@ -20,6 +21,7 @@ from balancebook.store.health import view_health
 from balancebook.store.schema import Table, read_table
 
 _HELD = " (held "
+_ABSENT = "—"
 
 
 def layers(ctx: Context, user_id: int | str, assets_from: str = "scan") -> pd.DataFrame:
@@ -40,11 +42,31 @@ def layers(ctx: Context, user_id: int | str, assets_from: str = "scan") -> pd.Da
     names = dict.fromkeys(name for side in sides.values() for name in side or ())
     rows = [(name, *(_shown(side, name) for side in sides.values())) for name in names]
     frame = pd.DataFrame(rows, columns=["asset", *sides], dtype=object)
+    # A gateway may leave out a zero, or show one: G003 judges it by the profile.
+    zeros = {"view": (), "gateway": ("0", _text(ctx, Decimal(0), Decimal(0)))}
     frame["differs"] = [
-        ", ".join(c for c in list(sides)[1:] if row[c] != "?" and not _is_as(row[c], row["base"]))
+        ", ".join(
+            layer
+            for layer in zeros
+            if row[layer] != "?" and not _is_as(row["base"], row[layer], zeros[layer])
+        )
         for _, row in frame.iterrows()
     ]
     return frame
+
+
+def is_nobody(ctx: Context, user_id: int | str, assets_from: str = "scan") -> bool:
+    """Whether the base has no entry of the user. False too if that could not be read: the checks say so by themselves.
+
+    Raises AccountRefused for an account that the ledger cannot have.
+    """
+    try:
+        account = ctx.account(user_id)
+        return not newest_entries(ctx, account, assets_in_base(ctx, account, assets_from).assets)
+    except AccountRefused:
+        raise
+    except BalancebookError:
+        return False
 
 
 def _view(ctx: Context, account: Any) -> dict[str, str]:
@@ -63,8 +85,11 @@ def _shown_amounts(ctx: Context, balance: GatewayBalance) -> str:
     return _text(ctx, balance.available, balance.held)
 
 
-def _is_as(shown: str, base: str) -> bool:
-    """Whether a layer's amounts are the base's; one that shows no held amount is compared without."""
+def _is_as(base: str, shown: str, zeros: Container[str]) -> bool:
+    """Whether a layer's amounts are the base's; one that shows no held amount is compared without. zeros: what is as
+    good as absent in that layer."""
+    if (base == _ABSENT and shown in zeros) or (shown == _ABSENT and base in zeros):
+        return True
     return shown in (base, base.partition(_HELD)[0])
 
 
@@ -76,7 +101,7 @@ def _readable(read: Callable[[], dict[str, str]]) -> dict[str, str] | None:
 
 
 def _shown(side: dict[str, str] | None, name: str) -> str:
-    return "?" if side is None else side.get(name, "—")
+    return "?" if side is None else side.get(name, _ABSENT)
 
 
 def _amounts(ctx: Context, asset: Any, entry: Entry) -> str:

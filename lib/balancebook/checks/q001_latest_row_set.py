@@ -38,7 +38,7 @@ def latest_row_set(ctx: Context, *, strategy: str, user_id: int | str, assets_fr
         return failed(f"{strategy}: {names}.", counts=counts, samples=problems)
     if not answer:
         return unknown(
-            f"{strategy} returns nothing for user {user_id}, who has no asset to return. {listed.note}",
+            f"The base has no entry of user {user_id}, and {strategy} returns nothing: is the id right? {listed.note}",
             counts=counts,
         )
     return passed(

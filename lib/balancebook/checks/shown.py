@@ -23,6 +23,16 @@ def shown_balances(ctx: Context, account: object) -> GatewayAnswer:
     return replace(answer, balances=shown)
 
 
+def is_zero(ctx: Context, available: object, held: object) -> bool:
+    """Whether a balance is nothing to the gateway: a null is not zero, and held amounts count where it shows them."""
+    return available == 0 and (held == 0 or ctx.gateway_settings.fields.held is None)
+
+
+def zeros_are_listed(ctx: Context) -> bool:
+    """Whether an asset of which the account has nothing must be in the gateway's answer."""
+    return ctx.gateway_settings.fields.zeros == "listed"
+
+
 def _shown(balance: GatewayBalance, registry: Registry, *, in_raw_units: bool) -> GatewayBalance:
     name = asset_name(balance.asset, registry)
     asset = registry.by_symbol(name)

@@ -22,9 +22,10 @@ def asset_sums(
     """One row an asset of the audited entries: asset (its label), conserves, newest balances, all entries, deposits,
     withdrawals, trades, other entries.
 
-    conserves: "yes" or "NO"; "—" of a part, where it need not, and where not all was read. Amounts are exact Decimals,
-    available and held together, in whole units; of an asset that the registry does not know, and where the ledger holds
-    decimals, as they are stored. Withdrawals are negative; "all entries" is the sum of the four after it.
+    conserves: "yes" or "NO"; "—" of a part, where it need not, where not all was read, and where a cell is missing.
+    Amounts are exact Decimals, available and held together, in whole units; of an asset that the registry does not
+    know, and where the ledger holds decimals, as they are stored. Withdrawals are negative; "all entries" is the sum of
+    the four after it.
     Raises StoreError, BalancebookError.
     """
     report = audited(ctx, Scope(user_id, sample, assets_from))
@@ -41,7 +42,7 @@ def _row(ctx: Context, sums: AssetSums, report: AuditReport) -> tuple[Any, ...]:
 
 
 def _conserves(sums: AssetSums, report: AuditReport) -> str:
-    if report.of_part or report.reasons or report.no_sums:
+    if report.of_part or report.reasons or report.no_sums or sums.missing or sums.untyped:
         return "—"
     broken = (each.key[1] for each in report.breaks.of[Problem.UNEQUAL].worst)
     return "NO" if sums.asset in broken else "yes"

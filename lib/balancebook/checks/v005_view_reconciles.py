@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from balancebook.checks.base import SAMPLE_LIMIT, Finding, check
+from balancebook.checks.base import Finding, check
+from balancebook.checks.comparison import compare
 from balancebook.checks.context import Context
-from balancebook.progress import Display
 from balancebook.reconcile.report import ComparisonReport
-from balancebook.reconcile.run import Request, Telling, run
 from balancebook.store.cql.values import json_text
-from balancebook.store.gone import naming_what_is_gone
 from balancebook.verdict import Json, Verdict
 
 
@@ -21,13 +19,7 @@ def view_reconciles(ctx: Context) -> Finding:
     max_rows, by the server's estimate, only a sample is compared, and the answer says so. A token range that cannot be
     read makes it unknown.
     """
-    with Display() as display:
-        request = Request(samples=SAMPLE_LIMIT, budget_rows=ctx.profile.limits.max_rows)
-        with naming_what_is_gone(ctx.reader, ctx.view, doing="compared"):
-            done = run(
-                ctx.reader, ctx.view, request, Telling(step=display), grace_s=ctx.grace_s, sleep=ctx.sleep
-            )
-    return judge_report(done.report)
+    return judge_report(compare(ctx))
 
 
 def judge_report(report: ComparisonReport) -> Finding:

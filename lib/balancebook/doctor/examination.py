@@ -24,6 +24,7 @@ from balancebook.gateway import GatewayClient, GatewayError, GatewayHealth
 from balancebook.settings import BUILT_IN, Profile, SettingsError, find_config, load_profile
 from balancebook.store.dialects import dialect_of
 from balancebook.store.errors import StoreError
+from balancebook.store.health import view_health
 from balancebook.store.reader import Reader, open_reader
 from balancebook.store.schema import View, read_view
 from balancebook.verdict import Verdict
@@ -115,7 +116,22 @@ def _look_at_view(reader: Reader) -> Iterator[Row]:
     yield look_at_views_enabled(reader)
     yield from look_at_readings(reader, readings(dialect_of(reader.server, profile), profile, view))
     if view:
+        yield _look_at_build(reader, view)
         yield _look_at_ledger(reader, view)
+
+
+def _look_at_build(reader: Reader, view: View) -> Row:
+    """Whether the view is built, by V003's own source; a build that has stopped is named, with what resumes it."""
+    subject, health = "view build", view_health(reader, view.keyspace, view.name)
+    if health.state == "healthy":
+        return Row(subject, Verdict.PASS, f"built on {', '.join(node.address for node in health.nodes)}")
+    if health.state == "unreported":
+        return Row(subject, None, health.note, "V003 compares the rows.")
+    if health.state == "building":
+        done = f", {int(health.percent)} %" if health.percent is not None else ""
+        remedy = health.note or "Wait until it is done: until then the view lacks rows."
+        return Row(subject, Verdict.FAIL, f"not built{done}", remedy)
+    return Row(subject, Verdict.UNKNOWN, f"not known. {health.note}".rstrip())
 
 
 def _look_at_ledger(reader: Reader, view: View) -> Row:

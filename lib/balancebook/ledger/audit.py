@@ -39,8 +39,8 @@ class AuditReport:
     """What an audit found.
 
     breaks: those that two readings show alike. entries, partitions, trades: how many were read. reasons: why it is not
-    complete, if so. no_trades: why trades were not held against entries; no_sums: why
-    nothing was summed. in_flight: by code, how many breaks of the
+    complete, if so; trade_reasons: why what it says of trades is not. no_trades: why there is no trade to compare;
+    no_sums: why nothing was summed. in_flight: by code, how many breaks of the
     first reading the second has explained. sums: by asset, of what was read. of_part: whether that was not to be all.
     """
 
@@ -49,6 +49,7 @@ class AuditReport:
     partitions: int
     trades: int
     reasons: tuple[str, ...] = ()
+    trade_reasons: tuple[str, ...] = ()
     no_trades: str = ""
     no_sums: str = ""
     in_flight: Mapping[str, int] = field(default_factory=dict)
@@ -100,9 +101,10 @@ def audit(source: Source, asking: Asking) -> AuditReport:
     _add_unequal(source, again, asking)
     breaks = first.breaks.lasting(again.breaks)
     in_flight = first.breaks.fewer(breaks)
-    if not again.reasons:
+    if not (again.reasons or again.trade_reasons):
         _add_legs(breaks, legs, legs_again, again)
-        in_flight["L004"] = (len(legs) if legs else 0) - breaks.count_of("L004")
+        lasting = sum(breaks.of[problem].count for problem in (Problem.LEG_LOST, Problem.LEG_SPARE))
+        in_flight["L004"] += (len(legs) if legs else 0) - lasting
     return _report(source, asking, again, breaks, {} if again.reasons else in_flight)
 
 
@@ -114,9 +116,10 @@ def _ranges_for(source: Source) -> int:
 def _read_again(
     source: Source, manner: Manner, asking: Asking, first: Reading, legs: Unmatched | None
 ) -> tuple[Reading, Unmatched | None]:
-    """The second reading: of the ranges with breaks alone, unless trades and entries do not match, for a leg does not
-    tell where the other side of it should be."""
-    if not (legs or asking.of_part or first.reasons) and first.broken:
+    """The second reading: of the ranges with breaks alone, unless trades and entries do not match or are not whole, for
+    a leg does not tell where the other side of it should be."""
+    of_trades = legs or first.breaks.count_of("L004")
+    if not (of_trades or asking.of_part or first.reasons) and first.broken:
         return read_broken(source, manner, first), None
     wanted = np.concatenate([legs.lost, legs.spare]) if legs else manner.wanted
     return _read(source, replace(manner, wanted=wanted), asking)
@@ -141,6 +144,7 @@ def _report(
         partitions=reading.partitions,
         trades=reading.trades,
         reasons=tuple(dict.fromkeys(reading.reasons)),
+        trade_reasons=tuple(filter(None, dict.fromkeys([source.trades_error, *reading.trade_reasons]))),
         no_trades=source.no_trades,
         no_sums=source.no_sums,
         in_flight=in_flight,
@@ -177,24 +181,29 @@ def _read(source: Source, manner: Manner, asking: Asking) -> tuple[Reading, Unma
 def _read_all(source: Source, manner: Manner) -> tuple[Reading, Unmatched | None]:
     """With a larger sketch again if more legs differ than this one can name."""
     reading = read_all(source, manner)
-    if reading.legs is None or reading.reasons:
+    if reading.legs is None or reading.reasons or reading.trade_reasons:
         return reading, None
     items = reading.legs.peel()
     if items.complete:
-        return reading, _unmatched(items)
+        return reading, _unmatched(items, reading)
     about = reading.legs.estimate()
     cells = max(int(about * _CELLS_A_LEG), 2 * manner.cells)
     if cells > _MOST_CELLS:
-        reading.reasons.append(f"about {about:,} entries and trades do not match, too many to name them")
+        reading.trade_reasons.append(
+            f"about {about:,} entries and trades do not match, too many to name them"
+        )
         return reading, None
     return _read_all(source, replace(manner, cells=cells))
 
 
-def _unmatched(items: Items) -> Unmatched:
-    """The legs that were peeled: of trades, whose sign is positive, and of entries."""
+def _unmatched(items: Items, reading: Reading) -> Unmatched:
+    """The legs that were peeled: of trades, whose sign is positive, and of entries, but for those of trades that lack a
+    cell: such a trade is named itself."""
     cells = b"".join(b"".join(LAYOUT.key_cells(words)) for _, words, _ in items)
-    identities = leg_identities(np.frombuffer(cells, ">i8").reshape(-1, len(COLUMNS)).astype(np.int64))
-    return Unmatched(lost=identities[items.signs > 0], spare=identities[items.signs < 0])
+    codes = np.frombuffer(cells, ">i8").reshape(-1, len(COLUMNS)).astype(np.int64)
+    identities = leg_identities(codes)
+    spare = (items.signs < 0) & ~reading.of_incomplete(codes[:, 0])
+    return Unmatched(lost=identities[items.signs > 0], spare=identities[spare])
 
 
 def _add_legs(breaks: Breaks, first: Unmatched | None, again: Unmatched | None, reading: Reading) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import heapq
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -18,7 +20,10 @@ KEPT = 100
 
 
 class Problem(Enum):
-    """What can be wrong: the code of the check that reports it, and how it is named."""
+    """What can be wrong: the code of the check that reports it, and how it is named.
+
+    One with a third value, False, proves nothing wrong: a cell is missing without which the check cannot decide.
+    """
 
     SUM = "L001", "does not add up"
     OVERFLOW = "L001", "overflow"
@@ -26,23 +31,35 @@ class Problem(Enum):
     GAP = "L002", "gap"
     LATE = "L002", "begins late"
     NEGATIVE = "L003", "negative"
+    NO_BALANCE = "L003", "balance missing", False
     LEG_LOST = "L004", "no such entry"
     LEG_SPARE = "L004", "no such trade"
+    LEG_CELL = "L004", "incomplete entry"
+    TRADE_CELL = "L004", "incomplete trade"
     TIME = "L005", "time goes back"
+    NO_TIME = "L005", "time missing", False
     SIGNS = "L006", "impossible movement"
     TYPE = "L006", "unknown type"
     NO_LOCK = "L006", "nothing was locked"
     TWICE = "L006", "given back twice"
     TOO_MUCH = "L006", "not what was locked"
+    NO_AMOUNT = "L006", "amount missing", False
+    NO_REFERENCE = "L006", "reference missing", False
     UNEQUAL = "L007", "does not conserve"
+    UNSUMMED = "L007", "cell missing", False
 
     @property
     def code(self) -> str:
-        return self.value[0]
+        return str(self.value[0])
 
     @property
     def text(self) -> str:
-        return self.value[1]
+        return str(self.value[1])
+
+    @property
+    def proves(self) -> bool:
+        """Whether it is a fault; else the check cannot decide."""
+        return all(self.value[2:])
 
 
 PROBLEMS = tuple(Problem)
@@ -167,22 +184,38 @@ def noted(
 
 
 def identity_of(*columns: npt.NDArray[Any]) -> Hashes:
-    """A hash of each row of some columns of equal length; objects by their text."""
+    """A hash of each row of some columns of equal length; objects by their whole text."""
     mixed = np.full(len(columns[0]), 0x9E3779B97F4A7C15, np.uint64)
     for column in columns:
         mixed = _mixed(mixed ^ _words(column))
     return mixed
 
 
+def size_of(amount: Any) -> float:
+    """How large an amount is, without its sign: for the order of breaks alone, so a float will do."""
+    try:
+        return abs(float(amount))
+    except OverflowError:
+        return math.inf
+
+
+def sizes_of(amounts: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """As size_of, of each of a column."""
+    if amounts.dtype == object:
+        return np.array([size_of(each) for each in amounts], np.float64)
+    return np.abs(amounts.astype(np.float64))
+
+
 def _words(column: npt.NDArray[Any]) -> Hashes:
     if column.dtype == object:
-        texts = (str(each).encode()[:64].ljust(64, b"\0") for each in column)
-        flat = np.frombuffer(b"".join(texts), np.uint64).reshape(-1, 8)
-        mixed = np.zeros(len(column), np.uint64)
-        for word in range(8):
-            mixed = _mixed(mixed ^ flat[:, word])
-        return mixed
+        digests = (hashlib.blake2b(_text(each).encode(), digest_size=8).digest() for each in column)
+        return np.frombuffer(b"".join(digests), np.uint64)
     return np.ascontiguousarray(column, np.int64).view(np.uint64)
+
+
+def _text(value: object) -> str:
+    # Python refuses to write an int of more than 4,300 digits in decimal.
+    return hex(value) if isinstance(value, int) else str(value)
 
 
 def _mixed(words: Hashes) -> Hashes:

@@ -13,7 +13,6 @@ import numpy.typing as npt
 from balancebook.errors import BalancebookError
 from balancebook.profile import LedgerSchema
 from balancebook.sketch.columns import ColumnReader, Columns, is_number
-from balancebook.store.cql.decoding import readable
 from balancebook.store.cql_types import EXACT_AMOUNTS
 from balancebook.store.raw import RawPage, decode
 from balancebook.store.schema import Table
@@ -21,13 +20,16 @@ from balancebook.store.schema import Table
 Numbers: TypeAlias = npt.NDArray[np.int64]
 Flags: TypeAlias = npt.NDArray[np.bool_]
 Money: TypeAlias = npt.NDArray[Any]
-"""int64, or objects: int of varint, Decimal of decimal. A cell that is null counts as 0, and is flagged missing."""
+"""int64, or objects: int of varint, Decimal of decimal. A cell without an amount (null, empty, or a decimal too large
+to be added exactly) counts as 0, and is flagged missing."""
 
 KEYS = ("account", "asset", "order")
 MONEY = ("available", "held", "delta_available", "delta_held")
 SUMS = (("available", "delta_available"), ("held", "delta_held"))
 """Each balance and what moves it."""
 OTHERS = ("type", "reference", "time")
+# A decimal's cell is a few bytes whatever its exponent, which goes to 2^31; sums of those within are exact (EXACT).
+_MOST_DIGITS = 40_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,13 +183,15 @@ class EntryReader:
         """The entries of a page. Raises PageError."""
         columns = self._columns.read(page.body, page.start, page.rows)
         at = self.roles.at
+        money = {role: self._money(columns, at[role]) for role in MONEY if role in at}
         return Entries(
             account=columns.values[:, at["account"]],
             asset=columns.values[:, at["asset"]],
             order=columns.values[:, at["order"]],
-            money={role: self._money(columns, at[role]) for role in MONEY if role in at},
+            money={role: amounts for role, (amounts, _) in money.items()},
             other={role: columns.values[:, at[role]] for role in OTHERS if role in at},
-            missing={role: ~columns.there[:, at[role]] for role in (*MONEY, *OTHERS) if role in at},
+            missing={role: missing for role, (_, missing) in money.items()}
+            | {role: ~columns.there[:, at[role]] for role in OTHERS if role in at},
             pages=(columns,),
             page=np.zeros(len(columns), np.int64),
             row=np.arange(len(columns)),
@@ -207,12 +211,12 @@ class EntryReader:
             return None
         return int(entries.other["time"][place])
 
-    def reference(self, entries: Entries, place: int) -> Any:
-        """An entry's reference, as the driver decodes it."""
-        at = self.roles.at["reference"]
+    def decoded(self, entries: Entries, place: int, role: str) -> Any:
+        """An entry's cell, as the driver decodes it; None for null."""
+        at = self.roles.at[role]
         return decode([self.types[at]], [entries.raw(place, at)])[0]
 
-    def _money(self, columns: Columns, at: int) -> Money:
+    def _money(self, columns: Columns, at: int) -> tuple[Money, Flags]:
         return money_of(columns, at, self.roles.types[at], self.types[at])
 
 
@@ -229,12 +233,29 @@ def plain(value: Any) -> Any:
     return int(value) if isinstance(value, np.integer) else value
 
 
-def money_of(columns: Columns, at: int, cql_type: str, driver_type: Any) -> Money:
-    """The amounts of one column; null is 0."""
+def money_of(columns: Columns, at: int, cql_type: str, driver_type: Any) -> tuple[Money, Flags]:
+    """The amounts of one column, and which cells have none: their amount is 0."""
     if is_number(cql_type):
-        return columns.values[:, at]
+        return columns.values[:, at], ~columns.there[:, at]
     zero: Any = Decimal(0) if cql_type == "decimal" else 0
-    cells = (columns.cell(row, at) for row in range(len(columns)))
+    cells = [columns.cell(row, at) for row in range(len(columns))]
+    amounts = [decode([driver_type], [cell])[0] if cell else None for cell in cells]
+    missing = np.array([not _is_amount(amount) for amount in amounts], bool)
     found = np.empty(len(columns), object)
-    found[:] = [readable(decode([driver_type], [cell])[0], "An amount") if cell else zero for cell in cells]
-    return found
+    found[:] = [zero if gone else amount for amount, gone in zip(amounts, missing, strict=True)]
+    return found, missing
+
+
+def _is_amount(value: Any) -> bool:
+    if not isinstance(value, Decimal):
+        return isinstance(value, int)
+    return (
+        value.is_finite()
+        and -_MOST_DIGITS < value.adjusted() < _MOST_DIGITS
+        and _digits(value) < _MOST_DIGITS
+    )
+
+
+def _digits(value: Decimal) -> int:
+    """How many digits it has down to its last place, which may lie far behind the point."""
+    return max(len(value.as_tuple().digits), -int(value.as_tuple().exponent))

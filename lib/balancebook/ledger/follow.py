@@ -14,10 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from balancebook.assets import EXACT
-from balancebook.ledger.breaks import Break, Breaks, Problem, identity_of, noted
+from balancebook.ledger.breaks import Break, Breaks, Problem, identity_of, noted, sizes_of
 from balancebook.ledger.entries import SUMS, Entries, EntryReader, Flags, Money, Numbers, plain
 from balancebook.ledger.kinds import Kinds
+from balancebook.ledger.legs import incomplete_leg
 from balancebook.ledger.orders import Orders
+from balancebook.ledger.rules import CREDIT, DEBIT, LOCK, REFUND, UNLOCK
 from balancebook.ledger.sums import Sums
 from balancebook.sketch.columns import hash_of, is_number
 
@@ -38,6 +40,8 @@ class Follower:
         self._carry: Entries | None = None
         self.kinds = {_code(text, self._roles): kind for text, kind in kinds.items()}
         self._kinds = Kinds(self.kinds, held=self._roles.has("delta_held"))
+        self._of_trades = self._kinds.table({DEBIT: 1, CREDIT: 1}, 0)
+        self._of_orders = self._kinds.table({LOCK: 1, UNLOCK: 1, REFUND: 1}, 0)
         self.sums = Sums(reader, self._kinds)
         ordered = self._roles.has("type", "reference", "delta_available", "delta_held")
         self._orders = Orders(self.kinds, self._noted) if ordered else None
@@ -70,14 +74,17 @@ class Follower:
             if self._roles.descending:
                 self._begins(self._carry)
             else:
-                self.sums.stand(self._carry)
+                self._stand(self._carry, np.ones(1, bool))
         if self._orders:
             self._orders.finish()
         # Orders note what they find here: in a circle, which would keep pages until garbage is collected.
         self._carry = self._orders = None
 
     def _stand(self, entries: Entries, newest: Flags) -> None:
-        self.sums.stand(entries.take(np.flatnonzero(newest)))
+        standing = entries.take(np.flatnonzero(newest))
+        self.sums.stand(standing)
+        for balance, _ in self.sums.pairs:
+            self._note_missing(Problem.UNSUMMED, standing, balance)
 
     def _begins(self, first: Entries) -> None:
         """One entry that is the first of its partition."""
@@ -105,7 +112,8 @@ class Follower:
         stood, found, moved = before.money[balance], now.money[balance], now.money[delta]
         stood = np.where(same, stood, np.zeros_like(stood))
         null = now.missing[balance] | now.missing[delta]
-        self._note(Problem.MISSING, now, asked & null, balance, stood, found)
+        for role in (balance, delta):
+            self._note_missing(Problem.MISSING, now, role)
         with localcontext(EXACT), np.errstate(over="ignore"):
             expected = stood + moved
             over = _overflows(stood, moved, expected)
@@ -123,26 +131,52 @@ class Follower:
                 found = entries.money[balance]
                 negative = np.asarray(found < 0, bool) & ~entries.missing[balance]
                 self._note(Problem.NEGATIVE, entries, negative, balance, np.zeros_like(found), found)
-        places = self._kinds.places(entries.other["type"]) if self._roles.has("type") else None
-        if places is not None:
+                self._note_missing(Problem.NO_BALANCE, entries, balance)
+        if self._roles.has("time"):
+            self._note_missing(Problem.NO_TIME, entries, "time")
+        places = None
+        if self._roles.has("type"):
+            known = self._kinds.places(entries.other["type"])
+            places = np.where(entries.missing["type"], self._kinds.unknown, known)
             self._movements(entries, places)
         self.sums.moved(entries, places)
+        unsummed = [delta for _, delta in self.sums.pairs]
+        unsummed += ["type"] if self.sums.pairs and places is not None else []
+        for role in unsummed:
+            self._note_missing(Problem.UNSUMMED, entries, role)
 
     def _movements(self, entries: Entries, places: Numbers) -> None:
         kinds = self._kinds
-        unknown = (places == kinds.unknown) & ~entries.missing["type"]
-        self._note(Problem.TYPE, entries, unknown, "type", None, entries.other["type"])
+        self._note(Problem.TYPE, entries, places == kinds.unknown, "type", None, entries.other["type"])
         if not self._roles.has("delta_available"):
             return
         available, known = entries.money["delta_available"], ~entries.missing["delta_available"]
-        wrong = kinds.otherwise("delta_available", places, available)
+        wrong = known & kinds.otherwise("delta_available", places, available)
+        self._note_missing(Problem.NO_AMOUNT, entries, "delta_available", places != kinds.unknown)
         if self._roles.has("delta_held"):
-            held = entries.money["delta_held"]
-            known &= ~entries.missing["delta_held"]
-            wrong |= kinds.otherwise("delta_held", places, held)
+            held, held_known = entries.money["delta_held"], ~entries.missing["delta_held"]
+            wrong |= held_known & kinds.otherwise("delta_held", places, held)
             with localcontext(EXACT), np.errstate(over="ignore"):
-                wrong |= kinds.keeps_sum(places) & np.asarray(available + held != 0, bool)
-        self._note(Problem.SIGNS, entries, known & wrong, "delta_available", None, available)
+                unequal = np.asarray(available + held != 0, bool)
+            wrong |= known & held_known & kinds.keeps_sum(places) & unequal
+            self._note_missing(Problem.NO_AMOUNT, entries, "delta_held", places != kinds.unknown)
+        self._note(Problem.SIGNS, entries, wrong, "delta_available", None, available)
+        if self._orders:
+            self._note_missing(
+                Problem.NO_REFERENCE, entries, "reference", self._of_orders[places].astype(bool)
+            )
+        if self._roles.has("reference"):
+            which = incomplete_leg(entries) & self._of_trades[places].astype(bool)
+            self._note(Problem.LEG_CELL, entries, which, "entry of a trade", None, available)
+
+    def _note_missing(
+        self, problem: Problem, entries: Entries, role: str, among: Flags | None = None
+    ) -> None:
+        """Note the entries, among all or some, whose cell of that role is missing."""
+        missing = entries.missing[role]
+        which = missing if among is None else missing & among
+        found = entries.money[role] if role in entries.money else entries.other[role]
+        self._note(problem, entries, which, role, None, found)
 
     def _note(
         self,
@@ -176,14 +210,12 @@ class Follower:
         times = entries.other.get("time")
 
         def made(place: int) -> Break:
-            null = what in entries.missing and entries.missing[what][place]
-            shown = self._text(entries, place) if what == "type" else plain(found[place])
             return Break(
                 problem,
                 self._reader.key(entries, place),
-                what,
+                self._missing(entries, place) if problem is Problem.LEG_CELL else what,
                 None if expected is None else plain(expected[place]),
-                None if null else shown,
+                self._found(problem, entries, what, found, place),
                 self._reader.time(entries, place),
                 float(sizes[place]),
                 int(identities[place]),
@@ -191,9 +223,21 @@ class Follower:
 
         noted(self.breaks, problem, identities, sizes, times, made)
 
-    def _text(self, entries: Entries, place: int) -> str:
-        cell = entries.raw(place, self._roles.at["type"])
-        return (cell or b"").decode(errors="replace")
+    def _found(self, problem: Problem, entries: Entries, what: str, found: Money, place: int) -> Any:
+        """What stands there, or what is there instead of it; None for nothing."""
+        if problem is Problem.LEG_CELL:
+            return None
+        if what == "type" or (what in entries.missing and entries.missing[what][place]):
+            return self._reader.decoded(entries, place, what)
+        return plain(found[place])
+
+    def _missing(self, entries: Entries, place: int) -> str:
+        roles = [
+            role
+            for role in ("reference", "delta_available", "delta_held")
+            if role in entries.missing and entries.missing[role][place]
+        ]
+        return f"trade {self._reader.decoded(entries, place, 'reference')}: {', '.join(roles)}"
 
 
 def _overflows(before: Money, moved: Money, total: Money) -> Flags:
@@ -205,8 +249,12 @@ def _overflows(before: Money, moved: Money, total: Money) -> Flags:
 
 def _distance(expected: Money | None, found: Money) -> npt.NDArray[np.float64]:
     """How far from what was expected: for their order alone, so a float will do."""
-    there = found.astype(float)
-    distance: npt.NDArray[np.float64] = np.abs(there if expected is None else there - expected.astype(float))
+    if expected is None:
+        return sizes_of(found)
+    if object in (found.dtype, expected.dtype):
+        with localcontext(EXACT):
+            return sizes_of(np.asarray(found.astype(object) - expected.astype(object), object))
+    distance: npt.NDArray[np.float64] = np.abs(found.astype(float) - expected.astype(float))
     return distance
 
 

@@ -19,11 +19,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from balancebook.assets import EXACT, format_amount
+from balancebook.assets import EXACT
 from balancebook.ledger.breaks import Hashes, identity_of
 from balancebook.ledger.entries import Entries, Flags, Money, Numbers, is_one_of
 from balancebook.ledger.rules import CREDIT, DEBIT
@@ -35,6 +36,8 @@ LAYOUT = RowLayout((8,) * len(COLUMNS), len(COLUMNS), (0,), (0,))
 _START = 8
 _DEBITS = (0, 2)
 _MONEY, _OTHERS = ("delta_available", "delta_held"), ("type", "reference", "time")
+# Of a trade's cells (id, buyer, seller, base, quote, quantity, amount) those that each of its legs has.
+_CELLS_OF_LEG = ([0, 1, 4, 6], [0, 1, 3, 5], [0, 2, 3, 5], [0, 2, 4, 6])
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ class Legs:
     """Legs, one in a row of `codes`, int64 (n, 6): COLUMNS. Amounts that are no int64 are hashes of their text.
 
     nth: how many equal ones come before it in its partition, so that an entry that is there twice is not taken for one.
-    place: the row of the entries, or of the trades, that it is of.
+    place: the row of the entries that it is of; of trades, see legs_of_trades.
     """
 
     codes: Numbers
@@ -77,7 +80,8 @@ class EntryLegs:
 
     def feed(self, new: Entries) -> tuple[Legs, Entries]:
         """The legs among the next entries, at least one, and the entries they are of."""
-        some = new.only(_MONEY, _OTHERS).take(np.flatnonzero(is_one_of(new.other["type"], self._codes)))
+        ours = is_one_of(new.other["type"], self._codes) & ~new.missing["type"] & ~incomplete_leg(new)
+        some = new.only(_MONEY, _OTHERS).take(np.flatnonzero(ours))
         columns = [
             some.other["reference"],
             some.account,
@@ -99,6 +103,14 @@ class EntryLegs:
             self._open, self._before = last, np.empty(0, np.uint64)
         fresh = np.sort(keys[(some.account == last[0]) & (some.asset == last[1])])
         self._before = np.insert(self._before, np.searchsorted(self._before, fresh), fresh)
+
+
+def incomplete_leg(entries: Entries) -> Flags:
+    """Which entries, if they are of trades, cannot be compared with any: a null is not zero, nor the trade 0."""
+    found: Flags = np.zeros(len(entries), bool)
+    for role in ("reference", *_MONEY):
+        found |= entries.missing.get(role, False)
+    return found
 
 
 def _count(ordered: Hashes, keys: Hashes) -> Numbers:
@@ -125,7 +137,8 @@ def _nth(keys: Hashes) -> Numbers:
 
 @dataclass(frozen=True, slots=True)
 class Trades:
-    """Some settled trades by column: int64 numbers or codes; amounts int64, or objects."""
+    """Some settled trades by column: int64 numbers or codes; amounts int64, or objects. there: which cells they have,
+    (trades, 7), in the order of the columns."""
 
     trade: Numbers
     buyer: Numbers
@@ -134,13 +147,18 @@ class Trades:
     quote: Numbers
     quantity: Money
     amount: Money
+    there: Flags
 
     def __len__(self) -> int:
         return len(self.trade)
 
 
 def legs_of_trades(trades: Trades, *, held: bool, by_text: bool) -> Legs:
-    """The four legs of each. held: whether the ledger has held amounts; by_text: see as_code."""
+    """The four legs of each, less those of which a cell is missing: first all buyers' debits, then their credits, then
+    the sellers' debits and credits; `place` is the place among all four times len(trades).
+
+    held: whether the ledger has held amounts; by_text: see as_code.
+    """
     count = len(trades)
     codes = np.zeros((4 * count, len(COLUMNS)), np.int64)
     none = as_code(np.zeros(count, np.int64), by_text=by_text)
@@ -158,10 +176,14 @@ def legs_of_trades(trades: Trades, *, held: bool, by_text: bool) -> Legs:
             rows[:, 3], rows[:, 4] = (none, moved) if debit else (moved, none)
         else:
             rows[:, 3] = moved
+    there = np.concatenate([trades.there[:, cells].all(axis=1) for cells in _CELLS_OF_LEG])
+    place = np.flatnonzero(there)
+    if len(place) < len(codes):
+        codes = codes[place]
     # Only a user who trades with himself can have equal legs of a trade.
     if (trades.buyer == trades.seller).any():
         codes[:, -1] = _nth(identity_of(*(codes[:, column] for column in range(len(COLUMNS) - 1))))
-    return Legs(codes, np.tile(np.arange(count), len(sides)))
+    return Legs(codes, place)
 
 
 def _less(amount: Money) -> Money:
@@ -180,8 +202,11 @@ def as_code(amount: Money, *, by_text: bool) -> Numbers:
     return code
 
 
-def _normal(amount: object) -> str:
-    return format_amount(amount) if isinstance(amount, Decimal) else str(amount)
+def _normal(amount: Any) -> str:
+    sign, digits, exponent = Decimal(amount if isinstance(amount, Decimal) else int(amount)).as_tuple()
+    text = "".join(map(str, digits))
+    kept = text.rstrip("0")
+    return f"{'-' * sign}{kept}E{int(exponent) + len(text) - len(kept)}" if kept else "0"
 
 
 def among(codes: Numbers, wanted: npt.NDArray[np.uint64]) -> Flags:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from balancebook.ledger.breaks import Problem, identity_of
+from balancebook.ledger.breaks import Problem, identity_of, sizes_of
 from balancebook.ledger.entries import Entries, Flags, Money, Numbers, is_one_of
 from balancebook.ledger.rules import LOCK, REFUND, UNLOCK
 
@@ -33,7 +33,7 @@ class Orders:
 
     def feed(self, new: Entries) -> None:
         """The next entries, at least one."""
-        ours = is_one_of(new.other["type"], self._ours) & ~new.missing["reference"]
+        ours = is_one_of(new.other["type"], self._ours) & ~new.missing["type"] & ~new.missing["reference"]
         some = new.only(_MONEY, _OTHERS).take(np.flatnonzero(ours))
         self._judge(self._partitions.feed(some, new))
         held = self._partitions.open
@@ -57,7 +57,9 @@ class Orders:
         nothing = back & (locks_before == 0)
         twice = back & ~nothing & (_before(back, group) >= locks_before)
         given = entries.money["delta_available"][places]
-        reserved = entries.money["delta_held"][places][_last_lock(locks)]
+        lock = _last_lock(locks)
+        reserved = entries.money["delta_held"][places][lock]
+        known = ~entries.missing["delta_available"][places] & ~entries.missing["delta_held"][places][lock]
         whole = is_one_of(types, self._unlock)
         unlike = np.asarray(given > reserved, bool) | (whole & np.asarray(given != reserved, bool))
 
@@ -65,12 +67,12 @@ class Orders:
             if which.any():
                 rows, found = entries.take(places[which]), given[which]
                 wanted = expected[which] if expected is not None else None
-                sizes = np.abs(found.astype(float))
+                sizes = sizes_of(found)
                 self._noted(problem, rows, "delta_available", wanted, found, sizes)
 
         note(Problem.NO_LOCK, nothing, None)
         note(Problem.TWICE, twice, np.zeros_like(given))
-        note(Problem.TOO_MUCH, back & ~nothing & ~twice & unlike, reserved)
+        note(Problem.TOO_MUCH, back & ~nothing & ~twice & known & unlike, reserved)
 
 
 class _WholePartitions:

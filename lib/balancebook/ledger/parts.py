@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,7 @@ def read_accounts(
         try:
             piece = follow(source, pages, manner)
         except StoreError as error:
-            _note(reading, error)
+            _note(reading.reasons, error)
             continue
         reading.add(piece)
         kept += piece.kept
@@ -66,10 +67,10 @@ def read_sample(source: Source, ranges: int, manner: Manner) -> tuple[Reading, U
     return reading, _with_trades(source, reading, kept, manner)
 
 
-def _note(reading: Reading, error: StoreError) -> None:
+def _note(reasons: list[str], error: StoreError) -> None:
     if error.kind not in MAY_PASS:
         raise error
-    reading.reasons.append(str(error))
+    reasons.append(str(error))
 
 
 def _with_trades(source: Source, reading: Reading, kept: Kept, manner: Manner) -> Unmatched | None:
@@ -82,14 +83,17 @@ def _with_trades(source: Source, reading: Reading, kept: Kept, manner: Manner) -
     owners = _owners(kept)
     trades, theirs = TradeReader(source, table), [np.empty(0, np.uint64)]
     for page in _trades_of(source, table, kept, reading, manner):
-        columns, legs = trades.read(page)
-        reading.trades += page.rows
-        ours = np.array([tuple(row[1:3]) in owners for row in legs.codes.tolist()], bool)
-        wanted = leg_identities(legs.codes)[ours]
+        read = trades.read(page)
+        ours = np.array([tuple(row[1:3]) in owners for row in read.legs.codes.tolist()], bool)
+        wanted = leg_identities(read.legs.codes)[ours]
         theirs.append(wanted)
-        reading.named += trades.named(columns, legs, np.intersect1d(wanted, manner.wanted))
+        reading.add_trades(trades, read, replace(manner, wanted=np.intersect1d(wanted, manner.wanted)))
     there = np.concatenate(theirs)
-    return Unmatched(lost=np.setdiff1d(there, here), spare=np.setdiff1d(here, there))
+    spare = np.setdiff1d(here, there)
+    for legs, _ in kept:
+        of_incomplete = reading.of_incomplete(legs.codes[:, 0])
+        spare = np.setdiff1d(spare, leg_identities(legs.codes[of_incomplete]))
+    return Unmatched(lost=np.setdiff1d(there, here), spare=spare)
 
 
 def _owners(kept: Kept) -> set[tuple[int, ...]]:
@@ -107,15 +111,15 @@ def _trades_of(
     cql = f"SELECT {columns} FROM {table.table.cql_name} WHERE {quote(table.columns[0])} = ?"
     wait = waiting(manner.pace)
 
-    def asked(trade: bytes) -> list[RawPage] | StoreError:
+    def read(trade: bytes) -> list[RawPage] | StoreError:
         try:
             return list(raw_pages(source.reader, cql, [trade], serialized=True, wait=wait))
         except StoreError as error:
             return error
 
     with ThreadPoolExecutor(_IN_FLIGHT, thread_name_prefix="trades") as pool:
-        for answer in pool.map(asked, sorted(each for each in ids if each)):
-            if isinstance(answer, StoreError):
-                _note(reading, answer)
-            else:
+        for answer in pool.map(read, sorted(each for each in ids if each)):
+            if not isinstance(answer, StoreError):
                 yield from answer
+            elif (reason := str(answer)) not in reading.trade_reasons:
+                reading.trade_reasons.append(reason)

@@ -10,14 +10,15 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from balancebook.ledger.breaks import Break, Breaks, Hashes, Problem
-from balancebook.ledger.entries import Entries, EntryReader, plain
+from balancebook.ledger.breaks import Break, Breaks, Hashes, Problem, size_of
+from balancebook.ledger.entries import Entries, EntryReader, Flags, Numbers, plain
 from balancebook.ledger.follow import Follower
 from balancebook.ledger.legs import LAYOUT, EntryLegs, Legs, among, leg_identities
 from balancebook.ledger.source import Source, TradeTable
 from balancebook.ledger.sums import AssetSums, add_sums
-from balancebook.ledger.trades import TradeReader
+from balancebook.ledger.trades import TradePage, TradeReader
 from balancebook.sketch.sketch import Sketch
+from balancebook.store.errors import StoreError
 from balancebook.store.pace import Pace
 from balancebook.store.ranges import RangeScan, RangeTask, ScanReport, tasks_by_turns
 from balancebook.store.raw import RawPage
@@ -56,7 +57,8 @@ class Unmatched:
 
 @dataclass
 class Reading:
-    """What one reading has shown. reasons: why it is not complete, if so. legs: the trades' less the entries'.
+    """What one reading has shown. reasons: why the ledger is not complete, trade_reasons why its trades are not, if so.
+    legs: the trades' less the entries'. incomplete: what stands for the ids of trades that lack a cell.
 
     sums: of what was read, by what stands for the asset. broken: the token ranges with breaks, and what they came to.
     """
@@ -68,6 +70,8 @@ class Reading:
     legs: Sketch | None = None
     named: list[Break] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
+    trade_reasons: list[str] = field(default_factory=list)
+    incomplete: list[Numbers] = field(default_factory=list)
     sums: dict[int, AssetSums] = field(default_factory=dict)
     broken: list[tuple[RangeTask, Piece]] = field(default_factory=list)
 
@@ -81,9 +85,28 @@ class Reading:
         if self.legs and piece.legs:
             self.legs.subtract(piece.legs)
 
+    def add_trades(self, trades: TradeReader, page: TradePage, manner: Manner) -> None:
+        """Add a page of trades, but for its legs."""
+        self.trades += len(page.columns)
+        self.named += trades.named(page, manner.wanted)
+        if len(incomplete := trades.note_incomplete(page, self.breaks)):
+            self.incomplete.append(incomplete)
+
+    def of_incomplete(self, codes: Numbers) -> Flags:
+        """Which of these trades, by what stands for their ids, lack a cell: their entries cannot all be told."""
+        found = np.zeros(len(codes), bool)
+        for some in self.incomplete:
+            found |= np.isin(codes, some)
+        return found
+
     def without_broken(self) -> Reading:
         """What the ranges without breaks have shown."""
-        rest = Reading(entries=self.entries, partitions=self.partitions, trades=self.trades)
+        rest = Reading(
+            entries=self.entries,
+            partitions=self.partitions,
+            trades=self.trades,
+            trade_reasons=self.trade_reasons,
+        )
         add_sums(rest.sums, self.sums)
         for _, piece in self.broken:
             rest.entries -= piece.entries
@@ -133,14 +156,17 @@ class Spare:
 
 
 def read_all(source: Source, manner: Manner) -> Reading:
-    """All of the ledger, then all trades, at LOCAL_ONE. What could not be read is in `reasons`.
+    """All of the ledger, then all trades, at LOCAL_ONE. What could not be read is in `reasons` or `trade_reasons`.
 
-    Raises StoreError for what no retry mends.
+    Raises StoreError for a ledger that no retry reads.
     """
     reading = Reading(legs=manner.sketch() if source.trades else None)
     _read_entries(source, manner, reading)
     if source.trades and not reading.reasons:
-        _read_trades(source, source.trades, manner, reading)
+        try:
+            _read_trades(source, source.trades, manner, reading)
+        except StoreError as error:
+            reading.trade_reasons.append(str(error))
     return reading
 
 
@@ -209,11 +235,11 @@ def _spare(reader: EntryReader, entries: Entries, row: int, identity: int) -> Br
     return Break(
         Problem.LEG_SPARE,
         reader.key(entries, row),
-        f"trade {reader.reference(entries, row)}",
+        f"trade {reader.decoded(entries, row, 'reference')}",
         None,
         plain(amount),
         reader.time(entries, row),
-        abs(float(amount)),
+        size_of(amount),
         identity,
     )
 
@@ -221,24 +247,25 @@ def _spare(reader: EntryReader, entries: Entries, row: int, identity: int) -> Br
 def _read_trades(source: Source, table: TradeTable, manner: Manner, reading: Reading) -> None:
     trades, spare = TradeReader(source, table), Spare(manner)
 
-    def gathered(pages: Iterator[RawPage]) -> tuple[int, Sketch, list[Break]]:
-        sketch, count, named = spare.take(), 0, list[Break]()
+    def gathered(pages: Iterator[RawPage]) -> tuple[Reading, Sketch]:
+        sketch, some = spare.take(), Reading()
         for page in pages:
-            columns, legs = trades.read(page)
-            legs.fold(sketch)
-            count += page.rows
-            named += trades.named(columns, legs, manner.wanted)
-        return count, sketch, named
+            read = trades.read(page)
+            read.legs.fold(sketch)
+            some.add_trades(trades, read, manner)
+        return some, sketch
 
     parts = _scan(source, table.table, table.columns, manner, gathered)
     for part in parts:
-        count, sketch, named = part.gathered
-        reading.trades += count
-        reading.named += named
+        some, sketch = part.gathered
+        reading.trades += some.trades
+        reading.named += some.named
+        reading.incomplete += some.incomplete
+        reading.breaks.merge(some.breaks)
         if reading.legs:
             reading.legs.merge(sketch)
         spare.give_back(sketch)
-    reading.reasons += parts.report.why_incomplete(table.table.cql_name, manner.budget_rows)
+    reading.trade_reasons += parts.report.why_incomplete(table.table.cql_name, manner.budget_rows)
 
 
 def scan_entries(

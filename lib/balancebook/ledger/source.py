@@ -10,12 +10,14 @@ from balancebook.errors import BalancebookError
 from balancebook.ledger.entries import SUMS, Roles, roles_of
 from balancebook.profile import Profile, TradesSchema
 from balancebook.sketch.columns import is_number
+from balancebook.store.cql_types import EXACT_AMOUNTS
 from balancebook.store.errors import StoreError
 from balancebook.store.names import quote
 from balancebook.store.reader import Reader
 from balancebook.store.schema import Table, read_table
 
 _TRADE = ("id", "buyer", "seller", "base_asset", "quote_asset", "quantity", "quote_amount")
+_MONEY = ("quantity", "quote_amount")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,8 @@ class TradeTable:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A ledger. trades: None if they cannot be held against it, and then `no_trades` says why.
+    """A ledger. trades: None if they cannot be compared with it, and then `no_trades` says why: nothing to compare; or
+    `trades_error`, if they are there and not as the profile says.
 
     kinds: what the ledger calls a kind of entry -> what it is (rules.MOVEMENTS). by_text: whether amounts of entries
     and trades are of different types, and so compared by their text.
@@ -44,6 +47,7 @@ class Source:
     kinds: dict[str, str]
     trades: TradeTable | None
     no_trades: str
+    trades_error: str
     by_text: bool
 
     @property
@@ -57,13 +61,20 @@ class Source:
 def open_source(reader: Reader, base_name: str, profile: Profile) -> Source:
     """The ledger of the profile's roles in that table. Only the schema is read.
 
-    Raises StoreError if the table is not there, BalancebookError if it is no ledger that can be followed.
+    Raises StoreError if the table is not there, BalancebookError if it is not a ledger that can be followed.
     """
     base = read_table(reader, profile.keyspace, base_name)
     if base is None:
         raise StoreError("missing", f"{profile.keyspace}.{base_name} does not exist.", "See V001.")
     roles = roles_of(base, profile.ledger)
-    trades, why = _trades(reader, base, roles, profile.trades)
+    kinds: dict[str, str] = dict(profile.ledger.types)
+    _require_kinds(roles, kinds)
+    error = ""
+    try:
+        trades, why = _trades(reader, base, roles, profile.trades)
+    except BalancebookError as wrong:
+        # It is of the one check that compares trades; all others need none.
+        trades, why, error = None, "", str(wrong)
     money = [roles.types[roles.at[role]] for role in ("delta_available", "delta_held") if roles.has(role)]
     money += trades.cql_types[5:] if trades else ()
     return Source(
@@ -71,11 +82,26 @@ def open_source(reader: Reader, base_name: str, profile: Profile) -> Source:
         base=base,
         roles=roles,
         types=_types(reader, base, roles.columns),
-        kinds=dict(profile.ledger.types),
+        kinds=kinds,
         trades=trades,
         no_trades=why,
+        trades_error=error,
         by_text=not all(map(is_number, money)),
     )
+
+
+def _require_kinds(roles: Roles, kinds: dict[str, str]) -> None:
+    if not roles.has("type") or not is_number(roles.types[roles.at["type"]]):
+        return
+    for name in kinds:
+        try:
+            int(name)
+        except ValueError:
+            column, cql_type = roles.columns[roles.at["type"]], roles.types[roles.at["type"]]
+            raise BalancebookError(
+                f"{column} (type) is {cql_type}, and {name!r} under [ledger.types] is not a number.",
+                'Name each kind by its number there, for example 3 = "deposit".',
+            ) from None
 
 
 def _types(reader: Reader, table: Table, columns: Sequence[str]) -> tuple[Any, ...]:
@@ -100,6 +126,12 @@ def _trades(reader: Reader, base: Table, roles: Roles, schema: TradesSchema) -> 
                 f"Name the right one under [trades] in the profile; it has {', '.join(sorted(cql_types))}.",
             )
     found = tuple(cql_types[column] for column in named.values())
+    for role in _MONEY:
+        if cql_types[named[role]] not in EXACT_AMOUNTS:
+            raise BalancebookError(
+                f"{table.cql_name}: {named[role]} ({role}) is {cql_types[named[role]]}, which holds no exact amounts.",
+                f"Amounts are of one of the types {', '.join(EXACT_AMOUNTS)}.",
+            )
     pairs = (("reference", 0), ("account", 1), ("account", 2), ("asset", 3), ("asset", 4))
     for role, place in pairs:
         mine, theirs = roles.types[roles.at[role]], found[place]

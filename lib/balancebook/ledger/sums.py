@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from balancebook.assets import EXACT, exact_sum
-from balancebook.ledger.breaks import Break, Breaks, Problem, identity_of
-from balancebook.ledger.entries import SUMS, Entries, EntryReader, Money, Numbers
+from balancebook.ledger.breaks import Break, Breaks, Problem, identity_of, size_of
+from balancebook.ledger.entries import SUMS, Entries, EntryReader, Flags, Money, Numbers
 from balancebook.ledger.kinds import Kinds
 from balancebook.ledger.rules import CREDIT, DEBIT, DEPOSIT, WITHDRAW
 from balancebook.sketch.machine_code import Kernel
@@ -26,11 +26,14 @@ class AssetSums:
     """What the entries of one asset come to, available and held together, in the store's unit: int, or Decimal.
 
     moved: by IN (deposits), OUT (withdrawals, negative), TRADED, OTHER (locks, unlocks, refunds, unknown types) and
-    NEWEST (the newest balances of all accounts).
+    NEWEST (the newest balances of all accounts). missing: how many amounts they lack; untyped: how many entries are
+    under OTHER only since they have no type.
     """
 
     asset: Any
     moved: list[Any] = field(default_factory=lambda: [0] * 5)
+    missing: int = 0
+    untyped: int = 0
 
     @property
     def deltas(self) -> Any:
@@ -43,6 +46,8 @@ class AssetSums:
             exact_sum((mine, theirs if sign > 0 else exact_negative(theirs)))
             for mine, theirs in zip(self.moved, other.moved, strict=True)
         ]
+        self.missing += sign * other.missing
+        self.untyped += sign * other.untyped
 
 
 class Sums:
@@ -62,12 +67,21 @@ class Sums:
         what = np.full(len(entries), OTHER, np.int64) if places is None else self._what[places]
         for _, delta in self.pairs:
             self._add(entries, what, entries.money[delta])
+            self._lacking(entries, entries.missing[delta])
+        if self.pairs and places is not None:
+            for row in np.flatnonzero(entries.missing["type"]).tolist():
+                self._of(int(entries.asset[row]), entries, row).untyped += 1
 
     def stand(self, entries: Entries) -> None:
         """Add their balances: they are the newest of their accounts."""
         what = np.full(len(entries), NEWEST, np.int64)
         for balance, _ in self.pairs:
             self._add(entries, what, entries.money[balance])
+            self._lacking(entries, entries.missing[balance])
+
+    def _lacking(self, entries: Entries, missing: Flags) -> None:
+        for row in np.flatnonzero(missing).tolist():
+            self._of(int(entries.asset[row]), entries, row).missing += 1
 
     def _add(self, entries: Entries, what: Numbers, amounts: Money) -> None:
         if amounts.dtype == object:
@@ -102,16 +116,20 @@ def unequal(sums: Mapping[int, AssetSums], *, by_type: bool, held: bool) -> Brea
 
     The newest balances of all accounts are what all entries moved. If entries have types, trades move nothing; nor, if
     there are held balances too, does what stays within an account: so that this is what came in less what went out.
+    Sums that lack an amount, or a type, are not judged.
     """
     breaks = Breaks()
     for code, each in sums.items():
+        if each.missing:
+            continue
+        typed = by_type and not each.untyped
         asked = [("newest balances", each.deltas, each.moved[NEWEST])]
-        asked += [("trades", 0, each.moved[TRADED])] if by_type else []
-        asked += [("other entries", 0, each.moved[OTHER])] if by_type and held else []
+        asked += [("trades", 0, each.moved[TRADED])] if typed else []
+        asked += [("other entries", 0, each.moved[OTHER])] if typed and held else []
         for what, expected, found in asked:
             if expected != found:
                 apart = exact_sum((found, exact_negative(expected)))
-                identity = identity_of(np.array([code]), np.array([f"{what} {apart}"], object))
+                identity = identity_of(np.array([code]), np.array([what], object), np.array([apart], object))
                 broken = Break(
                     Problem.UNEQUAL,
                     (None, each.asset, None),
@@ -119,7 +137,7 @@ def unequal(sums: Mapping[int, AssetSums], *, by_type: bool, held: bool) -> Brea
                     expected,
                     found,
                     None,
-                    abs(float(apart)),
+                    size_of(apart),
                     int(identity[0]),
                 )
                 breaks.of[Problem.UNEQUAL].add(identity, [broken])

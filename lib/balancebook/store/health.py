@@ -16,7 +16,7 @@ from balancebook.store.schema import View, read_view
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-State = Literal["missing", "building", "healthy", "unknown"]
+State = Literal["missing", "building", "unreported", "healthy", "unknown"]
 BUILT = "SUCCESS"
 # Cassandra's OperationType.VIEW_BUILD as system_views.sstable_tasks spells it.
 _BUILD_TASK = "view build"
@@ -29,7 +29,8 @@ class NodeBuild:
     """One current member of the ring. status: SUCCESS, STARTED or "none" (the node reported nothing).
 
     percent: of this node's own tokens, 0 to 100; None if it cannot be read. running: whether a build of a view on
-    this base runs there now; None if that cannot be told. False while STARTED proves a stopped build.
+    this base runs there now; None if that is not known. False while STARTED proves a stopped build. built: whether the
+    node has finished the build by its own table, whatever the status says.
     """
 
     address: str
@@ -37,12 +38,15 @@ class NodeBuild:
     status: str
     percent: float | None
     running: bool | None = None
+    built: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ViewHealth:
     """healthy only if every current member of the ring reports SUCCESS; note says what else a person should know.
 
+    unreported: each has finished the build by its own table, and the status of at least one does not say so. The table
+    of statuses is an ordinary one, and can lose a row; whether the view is whole, its rows decide.
     percent: the mean over the nodes, None if it is not known of all of them.
     """
 
@@ -80,9 +84,11 @@ def _health(reader: Reader, view: View, dialect: Dialect) -> ViewHealth:
         except StoreError as error:
             nodes.append(NodeBuild(host.address, host.host_id, status, None))
             notes.append(str(error))
-    stopped = [node.address for node in nodes if node.status != BUILT and node.running is False]
-    if stopped:
-        notes.append(_stopped(view, stopped))
+    if all(node.built for node in nodes):
+        notes += [_unreported(node) for node in nodes if node.status != BUILT]
+        return ViewHealth("unreported", 100.0, tuple(nodes), _joined(notes))
+    idle = [node for node in nodes if not node.built and node.running is False]
+    notes += [_idle(view, node) for node in idle]
     return ViewHealth("building", overall(nodes), tuple(nodes), _joined(notes))
 
 
@@ -100,7 +106,7 @@ def _confirmed(reader: Reader, view: View, dialect: Dialect, hosts: Sequence[Hos
             notes.append(f"Not confirmed on {host.address} itself. {error}")
             built = True
         nodes.append(
-            NodeBuild(host.address, host.host_id, BUILT, 100.0)
+            NodeBuild(host.address, host.host_id, BUILT, 100.0, built=True)
             if built
             else NodeBuild(host.address, host.host_id, "none", None)
         )
@@ -111,8 +117,16 @@ def _confirmed(reader: Reader, view: View, dialect: Dialect, hosts: Sequence[Hos
 def _node(
     reader: Reader, view: View, dialect: Dialect, host: Host, status: str, spans: Mapping[UUID, int]
 ) -> NodeBuild:
+    try:
+        built = bool(reader.rows_on(host, dialect.locally_built, (view.keyspace, view.name)))
+    except StoreError:
+        # It may need a GRANT of its own; the status says the rest without it.
+        built = status == BUILT
+    if built:
+        return NodeBuild(host.address, host.host_id, status, 100.0, built=True)
     if status == BUILT:
-        return NodeBuild(host.address, host.host_id, status, 100.0)
+        # Of the view before, perhaps: the node's own table of built views does not have this one.
+        status = "none"
     progress = reader.rows_on(host, dialect.build_progress, (view.keyspace, view.name))
     span = spans.get(host.host_id) if dialect.own_ranges else RING * len(progress)
     running = _running(reader, view, dialect, host)
@@ -153,10 +167,20 @@ def _running(reader: Reader, view: View, dialect: Dialect, host: Host) -> bool |
     return False
 
 
-def _stopped(view: View, addresses: Sequence[str]) -> str:
+def _idle(view: View, node: NodeBuild) -> str:
+    resumes = f"after a restart of the node, or any ALTER of the base table {view.base_name}."
+    if node.status == "none":
+        return f"No build has begun on {node.address}, and none runs. It begins {resumes}"
     return (
-        f"The build is stopped on {', '.join(addresses)}: started, and no such task runs. It goes on after "
-        f"a restart of the node, or any ALTER of the base table {view.base_name}."
+        f"The build is stopped on {node.address}: started, and no such task runs. It resumes only {resumes}"
+    )
+
+
+def _unreported(node: NodeBuild) -> str:
+    said = "has no row" if node.status == "none" else f"says {node.status}"
+    return (
+        f"{node.address} has finished the build by its own table, and {said} in "
+        "system_distributed.view_build_status. No restart or ALTER changes that: the node has nothing left to build."
     )
 
 
