@@ -23,6 +23,7 @@ from balancebook.verdict import Json
 
 _audits: WeakKeyDictionary[Reader, dict[Scope, AuditReport]] = WeakKeyDictionary()
 _SEED = 1
+_OF_SIGNED_AMOUNTS = ("L001", "L004", "L006", "L007")
 # Where no value was expected of what is there, but something of its kind, or none at all.
 _EXPECTED = {
     Problem.SIGNS: "what its type moves",
@@ -88,6 +89,12 @@ def finding(ctx: Context, code: str, well: str, scope: Scope) -> Finding:
     if code == "L007":
         counts |= {"assets": len(report.sums)}
     counts |= {"in_flight": report.in_flight.get(code, 0)}
+    if report.unsigned and code in _OF_SIGNED_AMOUNTS:
+        return unknown(
+            f"The profile's roles do not fit this ledger: {report.unsigned}. Name a column of signed amounts for this "
+            'role under [ledger], or "" if there is none.',
+            counts=counts,
+        )
     total = sum(found.values())
     if total:
         samples = [_sample(ctx, each) for each in _worst(report, problems)]
