@@ -52,7 +52,7 @@ def _read(place: Place, path: Path, moment: int | None) -> Extract:
         )
     if moment is not None and extract.origin.as_of != utc_text(moment):
         raise UsageError(
-            f"{path} is as of {extract.origin.as_of}, not {utc_text(moment)}.",
+            f"{path} is as of {extract.origin.as_of or 'when it was read'}, not {utc_text(moment)}.",
             "Leave out as_of, or name another file.",
             parameter="extract",
         )
