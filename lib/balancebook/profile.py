@@ -78,6 +78,8 @@ class LedgerSchema(Model):
     type: OptionalName = "event_type"
     reference: OptionalName = "ref_id"
     time: OptionalName = "created_at"
+    # Whether the order numbers each account and asset's entries without holes, so that a hole is an entry that is gone.
+    gapless: bool = True
     # (what the ledger calls it, what it is; see ledger.rules), in a profile the table [ledger.types].
     types: Annotated[tuple[tuple[str, EntryKind], ...], BeforeValidator(_types)] = tuple(
         (kind, kind) for kind in get_args(EntryKind)

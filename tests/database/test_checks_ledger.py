@@ -528,3 +528,70 @@ def debit_of(trade: SettledTrade) -> int:
         for each in ENTRIES
         if (each.ref_id, each.user_id, each.asset_id) == (trade.trade_id, trade.buyer_id, USDT)
     )
+
+
+def unsigned_ledger(session: Session, keyspace: str) -> None:
+    """A correct ledger of unsigned amounts, and a sequence of its own for all accounts together."""
+    number = 0
+    for user in range(1, 5):
+        stood = 0
+        for move in (1000, *([-3, 2] * 10)):
+            stood, number = stood + move, number + 7
+            session.execute(
+                f"INSERT INTO {keyspace}.{LEDGER} (user_id, asset_id, seq, delta_avail, avail, frozen, event_type, "
+                f"created_at) VALUES ({user}, 2, {number}, {abs(move)}, {stood}, 0, "
+                f"'{'debit' if move < 0 else 'credit'}', {number})"
+            )
+
+
+def with_roles(profile: Profile, **roles: Any) -> Profile:
+    return profile.model_copy(update={"ledger": profile.ledger.model_copy(update=roles)})
+
+
+@pytest.mark.check("L001", "unknown")
+@pytest.mark.check("L002", "fail")
+@pytest.mark.check("L003", "pass")
+@pytest.mark.check("L006", "unknown")
+@pytest.mark.check("L007", "unknown")
+def test_amounts_without_signs_are_no_faults(ask: Ask, alone: Profile, session: Session) -> None:
+    unsigned_ledger(session, alone.keyspace)
+    plain = with_roles(alone, held=None, delta_held=None, reference=None, types=(("debit", "withdraw"),))
+    for code in ("L001", "L006", "L007"):
+        found = ask(code, plain)
+        assert found.verdict is Verdict.UNKNOWN, found
+        assert "each of the 40 entries after which avail is less took just as much" in found.message
+        assert "Name a column of signed amounts" in found.message
+    assert ask("L003", plain).verdict is Verdict.PASS
+    assert ask("L005", plain).verdict is Verdict.PASS
+    # Numbers of one sequence for all accounts: holes prove nothing.
+    assert ask("L002", plain).verdict is Verdict.FAIL
+    with pytest.raises(NotAsked, match=r"gapless = false.* seq has holes"):
+        run_check("L002", with_roles(plain, gapless=False))
+    # As the remedy says: without amounts the checks of them are skipped, and none passes.
+    without = with_roles(plain, delta_available=None)
+    for code in ("L001", "L004", "L006", "L007"):
+        with pytest.raises(NotAsked):
+            run_check(code, without)
+    # One true fault, and it is all faults again.
+    session.execute(
+        f"UPDATE {alone.keyspace}.{LEDGER} SET avail = 5 WHERE user_id = 4 AND asset_id = 2 AND seq = 581"
+    )
+    assert ask("L001", plain).verdict is Verdict.FAIL
+
+
+@pytest.mark.check("L001", "pass")
+def test_holes_leave_the_other_checks_as_they_are(ask: Ask, alone: Profile, session: Session) -> None:
+    session.execute(
+        f"INSERT INTO {alone.keyspace}.{LEDGER} (user_id, asset_id, seq, delta_avail, delta_frozen, avail, frozen, "
+        "event_type, created_at) VALUES (1, 2, 40, 5, 0, 5, 0, 'deposit', 1)"
+    )
+    session.execute(
+        f"INSERT INTO {alone.keyspace}.{LEDGER} (user_id, asset_id, seq, delta_avail, delta_frozen, avail, frozen, "
+        "event_type, created_at) VALUES (1, 2, 90, 6, 0, 11, 0, 'deposit', 2)"
+    )
+    holes = with_roles(alone, gapless=False)
+    assert ask("L001", holes).verdict is Verdict.PASS
+    session.execute(
+        f"UPDATE {alone.keyspace}.{LEDGER} SET avail = 12 WHERE user_id = 1 AND asset_id = 2 AND seq = 90"
+    )
+    assert ask("L001", holes).verdict is Verdict.FAIL

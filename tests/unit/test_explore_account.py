@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -11,12 +13,15 @@ import pytest
 from balancebook.assets import Asset, Registry
 from balancebook.errors import UsageError
 from balancebook.explore.account import events, history, statement
+from balancebook.explore.ahead import Ahead, ahead_table, dated_ahead
 from balancebook.explore.counterparties import Trade, Trades, counterparties
 from balancebook.explore.place import asset_named
+from balancebook.explore.when import RULE, When
 from balancebook.moment import parse_moment, utc_text
 
 REGISTRY = Registry((Asset(1, "BTC", 8, 3), Asset(2, "USDT", 8, 2)))
 BIG = 2**63 - 1
+ROOT = Path(__file__).parents[2]
 
 
 def entries(*rows: tuple[Any, ...], more: tuple[Any, ...] = ()) -> pd.DataFrame:
@@ -211,3 +216,37 @@ def test_an_asset_is_found_by_symbol_mark_or_id() -> None:
     assert refused.value.suggestion == "USDT"
     with pytest.raises(UsageError):
         asset_named(None, (), REGISTRY)
+
+
+def test_the_rule_stands_on_the_page() -> None:
+    page = json.loads((ROOT / "notebooks" / "balance_explorer.ipynb").read_text())
+    title = "".join(page["cells"][0]["source"])
+    assert RULE in " ".join(title.split())
+
+
+def test_what_is_dated_ahead_is_told_from_what_counts() -> None:
+    found = entries(
+        (1, 6, 500, "a", 1, 0, 60, 0, 1),
+        (1, 5, None, "a", 1, 0, 50, 0, 1),
+        (1, 4, 900, "a", 1, 0, 40, 0, 1),
+        (1, 3, 100, "a", 1, 0, 30, 0, 1),
+        (1, 2, 101, "a", 1, 0, 20, 0, 1),
+        (2, 1, 100, "a", 1, 0, 7, 0, 1),
+        (77, 9, BIG, "a", 1, 0, 9, 0, 1),
+    )
+
+    def settled(each: Ahead) -> int | None:
+        return None if each.settled is None else int(each.settled["entry"])
+
+    def shown(when: When) -> list[tuple[Any, ...]]:
+        return [
+            (each.asset, each.entries["entry"].tolist(), each.counted, each.beneath, settled(each))
+            for each in dated_ahead(found, when)
+        ]
+
+    # An entry without a time is of no date: it counts now, and does not as of a time.
+    assert shown(When(None, 100)) == [(1, [6], 1, 2, 5), (77, [9], 1, 0, None)]
+    assert shown(When(600, 100)) == [(1, [6, 4], 1, 1, 3), (77, [9], 0, 0, None)]
+    assert shown(When(None, BIG)) == []
+    note = ahead_table(found, When(None, 100), REGISTRY).attrs["note"]
+    assert note == "Dated ahead too, but followed by an entry that is not, so in every balance since: BTC 2."

@@ -26,6 +26,7 @@ _audits: WeakKeyDictionary[Reader, dict[Scope, AuditReport]] = WeakKeyDictionary
 _SEED = 1
 _LONGEST = 200
 _A_VALUE = "a value"
+_OF_SIGNED_AMOUNTS = ("L001", "L004", "L006", "L007")
 # Where no value was expected of what is there, but something of its kind, or none at all.
 _EXPECTED = {
     **dict.fromkeys((each for each in Problem if not each.proves), _A_VALUE),
@@ -96,18 +97,31 @@ def finding(ctx: Context, code: str, well: str, scope: Scope) -> Finding:
         counts |= {"assets": len(report.sums)}
     counts |= {"in_flight": report.in_flight.get(code, 0)}
     samples = [_sample(ctx, each) for each in _worst(report, problems)]
+    if report.unsigned and code in _OF_SIGNED_AMOUNTS:
+        return unknown(
+            f"The profile's roles do not fit this ledger: {report.unsigned}. Name a column of signed amounts for this "
+            'role under [ledger], or "" if there is none.',
+            counts=counts,
+        )
     if any(report.breaks.of[problem].count for problem in problems if problem.proves):
         return failed(_told(ctx, report, problems), counts=counts, samples=samples)
-    if report.reasons:
-        return unknown(f"Not all of the ledger was read: {'; '.join(report.reasons)}.", counts=counts)
-    if code == "L004" and report.trade_reasons:
-        return unknown(f"Not all trades were compared: {'; '.join(report.trade_reasons)}.", counts=counts)
+    if why := _why_not_all(report, code):
+        return unknown(why, counts=counts)
     if samples:
         return unknown(f"Cannot be decided: {_told(ctx, report, problems)}", counts=counts, samples=samples)
     if not report.entries:
         return unknown(f"There is no entry{_whose(scope)}: nothing to explain.", counts=counts)
     read = f"{report.entries:,} entries of {report.partitions:,} accounts{_whose(scope)}"
     return passed(f"{well} ({read}).{_in_flight(report, code)}", counts=counts)
+
+
+def _why_not_all(report: AuditReport, code: str) -> str:
+    """Why what was read does not stand for all, a sentence; empty if it does."""
+    if report.reasons:
+        return f"Not all of the ledger was read: {'; '.join(report.reasons)}."
+    if code == "L004" and report.trade_reasons:
+        return f"Not all trades were compared: {'; '.join(report.trade_reasons)}."
+    return ""
 
 
 def _in_flight(report: AuditReport, code: str) -> str:

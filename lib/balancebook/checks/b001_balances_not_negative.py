@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from balancebook.checks.base import SAMPLE_LIMIT, Finding, check, failed, passed, unknown
 from balancebook.checks.context import Context
 from balancebook.verdict import Json
 
+if TYPE_CHECKING:
+    from balancebook.explore.extract import Extract
+
 
 @check("B001", "balances_not_negative")
 def balances_not_negative(ctx: Context, *, as_of: str | None = None, extract: str | None = None) -> Finding:
-    """Has nobody less than nothing, and every balance a value, as of the extract's moment?
+    """Is no balance negative, and does every one have a value, now or as of a time?
 
-    Totals over balances of which one cannot be are wrong by as much. Asked of the newest entry of every account, by one
-    scan or of an extract's file; L003 asks it of every entry. What could not be read makes it unknown, and so do
-    balances whose newest entry bears no time.
+    Totals over balances of which one is impossible are wrong by as much. It judges the newest entry of every account
+    and asset, whatever its date; as of a time the newest dated at most then. One scan, or the file of an extract; L003
+    judges every entry. What could not be read makes it unknown, and so do, as of a time, newer entries without a time.
     """
     # pyarrow and matplotlib take half a second to import, which commands that run no notebook need not wait for.
     from balancebook.explore import extract_for, holdings  # noqa: PLC0415
 
     found = extract_for(ctx, as_of, extract)
     wrong = holdings.impossible(found, ctx.registry)
-    counts = {"balances": found.origin.entries, "wrong": len(wrong), "undated": found.origin.undated}
+    origin = found.origin
+    counts = {
+        "balances": origin.entries,
+        "wrong": len(wrong),
+        "undated": origin.undated,
+        "ahead": origin.ahead,
+        "left_out": origin.left_out,
+    }
+    apart = _apart(found)
     if len(wrong):
         first = wrong.iloc[0]
         samples: list[dict[str, Json]] = [
@@ -28,13 +41,33 @@ def balances_not_negative(ctx: Context, *, as_of: str | None = None, extract: st
             for row in wrong.head(SAMPLE_LIMIT).to_dict("records")
         ]
         return failed(
-            f"{len(wrong):,} of {found.origin.entries:,} balances cannot be. The worst: account {first['account']}, "
-            f"{first['asset']}: {first['what']}.",
+            f"{len(wrong):,} of {origin.entries:,} balances cannot be. The worst: account {first['account']}, "
+            f"{first['asset']}: {first['what']}.{apart}",
             counts=counts,
             samples=samples,
         )
-    if found.origin.undated:
-        return unknown(f"The newest entry of {found.origin.undated:,} balances bears no time.", counts=counts)
-    if not found.origin.entries:
-        return unknown("There is no balance at all: nothing to judge.", counts=counts)
-    return passed(f"All {found.origin.entries:,} balances are there and not below zero.", counts=counts)
+    if origin.undated and origin.as_of is not None:
+        return unknown(
+            f"Of {origin.undated:,} balances a newer entry has no time, so what they were as of then is not known."
+            f"{apart}",
+            counts=counts,
+        )
+    if not origin.entries:
+        return unknown(f"There is no balance at all: nothing to judge.{apart}", counts=counts)
+    return passed(f"All {origin.entries:,} balances are there and not below zero.{apart}", counts=counts)
+
+
+def _apart(found: Extract) -> str:
+    """What of the balances rests on entries dated ahead of the clock, and would be impossible without those."""
+    from balancebook.explore import holdings  # noqa: PLC0415 (as above)
+
+    told = ""
+    if found.origin.ahead:
+        told += f" Resting on entries dated ahead of the clock: {found.origin.ahead:,}"
+        negative = holdings.negative_without(found)
+        told += f"; negative without those: {negative:,}." if negative else "."
+    if found.origin.left_out:
+        told += (
+            f" With a newest entry dated ahead, which does not count as of then: {found.origin.left_out:,}."
+        )
+    return told

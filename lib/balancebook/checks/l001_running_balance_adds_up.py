@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from balancebook.checks.audited import Scope, finding
-from balancebook.checks.base import Finding, check
+from balancebook.checks.audited import Scope, audited, finding
+from balancebook.checks.base import Finding, NotAsked, check
 from balancebook.checks.context import Context
 
 
@@ -17,4 +17,6 @@ def running_balance_adds_up(
     beyond what the column holds is an overflow, even if the wrapped value is what stands there.
     """
     scope = Scope(user_id, sample, assets_from)
+    if reason := audited(ctx, scope).no_sums:
+        raise NotAsked(f"{reason[0].upper()}{reason[1:]}.")
     return finding(ctx, "L001", "Every balance is the one before it plus its entry", scope)

@@ -8,8 +8,7 @@ from typing import Any
 import pandas as pd
 
 from balancebook.assets import Registry
-from balancebook.errors import BalancebookError
-from balancebook.explore.entries import money_column
+from balancebook.explore.entries import money_column, require_time
 from balancebook.explore.newest import narrowed, newest_cql
 from balancebook.explore.people import amounts, labels, rows_table, table
 from balancebook.explore.place import Place, source_of
@@ -28,10 +27,7 @@ def as_of_time(place: Place, account: Any, assets: Sequence[Any], moment: int | 
     it reads as many rows as are newer; entries without a time are of no moment. Raises StoreError; BalancebookError if
     a moment is asked for and the ledger has no time.
     """
-    if moment is not None and place.target.ledger.time is None:
-        raise BalancebookError(
-            "The ledger has no column for the time of an entry.", "Ask for a balance as of an entry instead."
-        )
+    require_time(source_of(place), moment)
     if moment is None:
         return _each(place, account, assets, "", ())
     return _each(place, account, assets, "time <= ?", (moment,))

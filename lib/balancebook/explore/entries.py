@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from balancebook.balances import Target
+from balancebook.errors import BalancebookError
 from balancebook.explore.place import Place, source_of
 from balancebook.ledger.entries import MONEY, Entries, EntryReader
 from balancebook.ledger.source import Source
@@ -22,21 +23,29 @@ _PAGE = 5_000
 
 
 def entries_of(
-    place: Place, account: Any, assets: Sequence[Any], *, most: int = MOST, before: int | None = None
+    place: Place,
+    account: Any,
+    assets: Sequence[Any],
+    *,
+    most: int = MOST,
+    before: int | None = None,
+    until: int | None = None,
 ) -> pd.DataFrame:
-    """The newest `most` entries of each of these assets, at LOCAL_ONE; of those before an entry's number, if given.
+    """The newest `most` entries of each of these assets, at LOCAL_ONE; of those before an entry's number, if given, and
+    dated at most `until` (milliseconds since 1970), if given: those without a time are not.
 
     Columns asset (object), entry (Int64), time (Int64, milliseconds since 1970), kind (object: what the profile says
     the type is, None if it does not), type (object, as stored), delta_available, delta_held, available, held (Int64
     of integer columns, else object of int or Decimal; as stored; null as null; all null where the ledger has no such
     column), reference (object). Ordered by asset, then newest first. attrs["more"]: the assets with older entries.
-    Raises StoreError, BalancebookError.
+    Raises StoreError; BalancebookError also if a time is given and the ledger has none.
     """
     source = source_of(place)
+    require_time(source, until)
     frames, more = [], []
     for asset in assets:
         # One more, to know whether there are more.
-        found = _newest(source, place.target, account, asset, most + 1, before)
+        found = _newest(source, place.target, (account, asset), most + 1, before, until)
         if len(found) > most:
             more.append(asset)
             found = found.iloc[:most]
@@ -47,19 +56,30 @@ def entries_of(
     return frame
 
 
+def require_time(source: Source, moment: int | None) -> None:
+    """Raises BalancebookError if a moment is asked for and the ledger has no time."""
+    if moment is not None and not source.roles.has("time"):
+        raise BalancebookError(
+            "The ledger has no column for the time of an entry.", "Ask for a balance as of an entry instead."
+        )
+
+
 def _newest(
-    source: Source, target: Target, account: Any, asset: Any, limit: int, before: int | None
+    source: Source, target: Target, of: tuple[Any, Any], limit: int, before: int | None, until: int | None
 ) -> pd.DataFrame:
     ledger = target.ledger
     order = quote(ledger.order)
-    older = f" AND {order} < ?" if before is not None else ""
+    bounds = {f"{order} <": before, f"{quote(ledger.time or '')} <=": until}
+    given = {condition: bound for condition, bound in bounds.items() if bound is not None}
     cql = (
         f"SELECT {', '.join(map(quote, source.roles.columns))} FROM {target.base_name} "
-        f"WHERE {quote(ledger.account)} = ? AND {quote(ledger.asset)} = ?{older} ORDER BY {order} DESC LIMIT {limit}"
+        f"WHERE {quote(ledger.account)} = ? AND {quote(ledger.asset)} = ?"
+        f"{''.join(f' AND {condition} ?' for condition in given)} ORDER BY {order} DESC LIMIT {limit}"
+        # Within one partition, so the server reads no more than it.
+        f"{' ALLOW FILTERING' if until is not None else ''}"
     )
-    params = [account, asset, *([] if before is None else [before])]
     entry_reader = EntryReader(source.roles, source.types)
-    pages = raw_pages(source.reader, cql, params, page_size=_PAGE)
+    pages = raw_pages(source.reader, cql, [*of, *given.values()], page_size=_PAGE)
     return pd.concat([_frame(source, entry_reader.read(page)) for page in pages], ignore_index=True)
 
 

@@ -75,9 +75,11 @@ class Everyone:
             "table": f"{origin.keyspace}.{origin.table}",
             "cluster": origin.cluster,
             "as of (UTC)": origin.as_of or "as it was read",
+            "which entries": origin.rule,
             "read (UTC)": f"{origin.read_from} to {origin.read_to}",
             "consistency": origin.consistency,
             "balances": origin.entries,
+            "dated ahead of the clock": origin.ahead,
             "without a time": origin.undated,
         }
         return table({"what": list(told), "value": list(told.values())})
@@ -85,6 +87,10 @@ class Everyone:
     def totals(self) -> pd.DataFrame:
         """See holdings.totals."""
         return holdings.totals(self.extract, self.place.registry)
+
+    def ahead(self) -> pd.DataFrame:
+        """See holdings.ahead."""
+        return holdings.ahead(self.extract, self.place.registry)
 
     def top_holders(self, asset: str | int | None, most: int) -> pd.DataFrame:
         """See holdings.top_holders; the first asset, unless one is named."""

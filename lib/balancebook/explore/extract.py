@@ -9,7 +9,6 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from balancebook.errors import BalancebookError, UsageError
-from balancebook.explore.newest import Found, narrowed, newest_entries
+from balancebook.explore.newest import Found, Leading, narrowed, newest_entries
 from balancebook.explore.place import Place, source_of
+from balancebook.explore.when import When, clock_now, rule_of
 from balancebook.ledger.entries import Entries
 from balancebook.ledger.source import Source
-from balancebook.moment import DAY_MS, milliseconds, utc_text
+from balancebook.moment import DAY_MS, utc_text
 from balancebook.progress import Display, Step
 from balancebook.record import whole
 from balancebook.sketch.columns import is_number
@@ -41,11 +41,13 @@ _DIGITS = 37
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where an extract comes from; all times UTC. as_of: None if the ledger has no time: then as it was read.
+    """Where an extract comes from; all times UTC. as_of: None for every entry, as it was read (see explore.when).
 
-    entries: how many balances it has. held: whether the ledger has a column for held balances. undated: how many of the
-    entries read bear no time, so that an earlier one stands for them, or none. units: "raw" (integers in the smallest
-    unit of each asset) or "whole".
+    entries: how many balances it has. held: whether the ledger has a column for held balances. undated: how many
+    balances have a newer entry without a time, which does not count as of a time; without as_of, how many are by such
+    an entry. units: "raw" (integers in the smallest unit of each asset) or "whole". ahead: how many balances are by an
+    entry dated ahead of the clock, which is read_from. left_out: how many have a newest entry that is, and does not
+    count as of the time.
     """
 
     keyspace: str
@@ -60,7 +62,14 @@ class Origin:
     held: bool
     entries: int
     undated: int
-    schema_version: int = 1
+    ahead: int = 0
+    left_out: int = 0
+    schema_version: int = 2
+
+    @property
+    def rule(self) -> str:
+        """Which entries count, in a sentence."""
+        return rule_of(self.as_of)
 
     @property
     def line(self) -> str:
@@ -76,6 +85,10 @@ class Extract:
     table: account, asset (int64, or text as in the JSON of reconcile), entry (int64), available, held
     (decimal128(37, scale), null as stored; held all null where the ledger has no such column), time (int64,
     milliseconds since 1970). Integer money is in the store's unit, with scale 0.
+
+    Of a balance by an entry dated ahead of the clock: ahead (int64, how many such entries it rests on; else 0) and what
+    it is without them: settled_entry, settled_available, settled_held (as entry, available, held; null if there is no
+    other entry, and of all other balances).
     """
 
     table: pa.Table
@@ -86,48 +99,46 @@ class Extract:
         return int(cell) if cell is not None and self.origin.units == "raw" else cell
 
 
-def make_extract(place: Place, as_of: int | None = None) -> Extract:
-    """Read every account's newest entry whose time is not after that moment (milliseconds since 1970).
+def make_extract(place: Place, as_of: int | None = None, clock: int | None = None) -> Extract:
+    """Read every account's newest entry that counts, now or as of that moment (milliseconds since 1970).
 
-    By default that is now less the profile's grace: what is younger may not have come to all replicas, nor all four
-    entries of a trade. Raises BalancebookError unless all of it was read, StoreError.
+    clock: what now is, by default this machine's. Raises BalancebookError unless all of it was read, StoreError.
     """
     source = source_of(place)
-    started = datetime.now(UTC)
+    when = When(as_of, clock_now() if clock is None else clock)
     if as_of is not None and not source.roles.has("time"):
         raise BalancebookError("The ledger has no column for the time of an entry.", "Leave out as_of.")
-    if as_of is None and source.roles.has("time"):
-        as_of = milliseconds(started) - round(1000 * place.profile.grace_s)
-    found = _scanned(place, source, as_of, started)
+    found = _scanned(place, source, when)
     table = _table(narrowed(source), found)
-    read_from, read_to = (str(utc_text(milliseconds(when))) for when in (started, datetime.now(UTC)))
     origin = Origin(
         keyspace=source.base.keyspace,
         table=source.base.name,
         cluster=place.reader.server.cluster_name,
         profile=place.profile.name,
         as_of=utc_text(as_of),
-        read_from=read_from,
-        read_to=read_to,
+        read_from=str(utc_text(when.clock)),
+        read_to=str(utc_text(clock_now())),
         consistency="LOCAL_ONE",
         units="whole" if "decimal" in _money_types(source).values() else "raw",
         held=source.roles.has("held"),
         entries=len(table),
         undated=sum(each.undated for each in found),
+        ahead=sum(len(each.leading) for each in found),
+        left_out=sum(each.left_out for each in found),
     )
     return Extract(table, origin)
 
 
-def _scanned(place: Place, source: Source, as_of: int | None, started: datetime) -> list[Found]:
+def _scanned(place: Place, source: Source, when: When) -> list[Found]:
     pace = pace_of(place.reader, place.view, None, paced=not place.profile.embedded)
-    recent = as_of is None or milliseconds(started) - as_of < DAY_MS
+    recent = when.as_of is None or when.clock - when.as_of < DAY_MS
     budget = place.profile.limits.max_rows
     with Display() as display, pace or nullcontext():
 
         def told(report: ScanReport) -> None:
             display(Step(report.ranges_done, report.ranges_total, report.rows))
 
-        return list(newest_entries(source, as_of, budget, recent=recent, pace=pace, progress=told))
+        return list(newest_entries(source, when, budget, recent=recent, pace=pace, progress=told))
 
 
 def write_extract(extract: Extract, path: Path) -> None:
@@ -158,19 +169,37 @@ def _money_types(source: Source) -> dict[str, str]:
 
 
 def _table(source: Source, found: Sequence[Found]) -> pa.Table:
-    some = [entries for each in found for entries in each.entries]
-    # One scale for both, so that their sum has room.
-    kind = pa.decimal128(
-        _DIGITS, max((_scale(cells) for each in some for cells in each.money.values()), default=0)
-    )
+    leading = [one for each in found for one in each.leading]
+    some = [*(entries for each in found for entries in each.entries), *(one.shown for one in leading)]
+    settled = [one.settled for one in leading]
+    money = [cells for each in (*some, *settled) if each is not None for cells in each.money.values()]
+    # One scale for all, so that their sums have room.
+    kind = pa.decimal128(_DIGITS, max(map(_scale, money), default=0))
     columns: Mapping[str, Any] = {
         "account": _chunked([_keys(source, each, "account") for each in some], _key_type(source, "account")),
         "asset": _chunked([_keys(source, each, "asset") for each in some], _key_type(source, "asset")),
         "entry": _chunked([pa.array(each.order) for each in some], pa.int64()),
         **{role: _money(some, role, kind) for role in ("available", "held")},
         "time": _chunked([_time(each) for each in some], pa.int64()),
+        **_settled(leading, sum(map(len, some)) - len(leading), kind),
     }
-    return pa.table(columns)
+    return pa.table(columns).combine_chunks()
+
+
+def _settled(leading: Sequence[Leading], others: int, kind: pa.DataType) -> dict[str, pa.ChunkedArray]:
+    """What those that rest on entries dated ahead are without them, below so many others."""
+    some = [one.settled for one in leading]
+    none = pa.nulls(1, pa.int64())
+    orders = [none if each is None else pa.array(each.order) for each in some]
+    ahead = [pa.array([0] * others, pa.int64()), pa.array([one.ahead for one in leading], pa.int64())]
+    columns = {
+        "ahead": _chunked(ahead, pa.int64()),
+        "settled_entry": _chunked([pa.nulls(others, pa.int64()), *orders], pa.int64()),
+    }
+    for role in ("available", "held"):
+        cells = _money(some, role, kind)
+        columns[f"settled_{role}"] = _chunked([pa.nulls(others, kind), *cells.chunks], kind)
+    return columns
 
 
 def _chunked(arrays: Sequence[pa.Array], kind: pa.DataType) -> pa.ChunkedArray:
@@ -196,9 +225,12 @@ def _time(entries: Entries) -> pa.Array:
     return pa.array(entries.other["time"], mask=entries.missing["time"])
 
 
-def _money(some: Sequence[Entries], role: str, kind: pa.DataType) -> pa.ChunkedArray:
+def _money(some: Sequence[Entries | None], role: str, kind: pa.DataType) -> pa.ChunkedArray:
+    """A column of amounts; one that is null for each None."""
     try:
-        return _chunked([_amounts(each, role, kind) for each in some], kind)
+        return _chunked(
+            [pa.nulls(1, kind) if each is None else _amounts(each, role, kind) for each in some], kind
+        )
     except pa.ArrowInvalid as error:
         raise BalancebookError(
             f"An amount ({role}) has more than {_DIGITS} digits, {kind.scale} of them decimals: {error}.",

@@ -16,10 +16,11 @@ _INK = ("#1f77b4", "#d95f02", "#1b7837", "#7b3294", "#666666")
 _CROWDED = 2_000
 
 
-def over_time(history: pd.DataFrame, title: str, origin: str) -> Figure:
+def over_time(history: pd.DataFrame, title: str, origin: str, clock: int) -> Figure:
     """The available and the held balance of one asset as steps over time (UTC), the held one stacked on the other.
 
-    `history`: what account.history returns. The line is the balance after each entry, until the next.
+    `history`: what account.history returns. The line is the balance after each entry, until the next. If entries are
+    dated ahead of the clock (milliseconds since 1970), a dotted line stands where it is.
     """
     figure, axes = _canvas(title, origin)
     times = history["time"].dt.tz_localize(None).to_numpy()
@@ -30,6 +31,9 @@ def over_time(history: pd.DataFrame, title: str, origin: str) -> Figure:
             times, available + held, where="post", color=_INK[1], linewidth=width, label="available + held"
         )
         axes.step(times, available, where="post", color=_INK[0], linewidth=width, label="available")
+        now = np.datetime64(clock, "ms")
+        if (times > now).any():
+            axes.axvline(now, color=_INK[4], linestyle=":", label="the clock")  # type: ignore[arg-type]
         axes.legend(loc="best", frameon=False)
         axes.xaxis.set_tick_params(rotation=0)
     axes.set_xlabel("time (UTC)")

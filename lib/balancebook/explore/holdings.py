@@ -23,6 +23,8 @@ from balancebook.explore.people import amounts, labels, rows_table, table, whole
 from balancebook.moment import DAY_MS, parse_moment, utc_text
 
 TOP = (1, 10, 100)
+AHEAD_SINCE = 2
+"""The version of extracts since which they tell what rests on entries dated ahead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ def totals(extract: Extract, registry: Registry) -> pd.DataFrame:
         "accounts": [len(each.rows) for each in found],
     }
     columns |= {name: amounts(cells, assets, registry) for name, cells in sums.items()}
-    return table(columns, _undated(extract))
+    return table(columns, apart(extract))
 
 
 def top_holders(extract: Extract, registry: Registry, asset: Any, most: int = 10) -> pd.DataFrame:
@@ -175,7 +177,99 @@ def stuck(extract: Extract, registry: Registry, days: int) -> pd.DataFrame:
         "entry": [row[3] for row in rows],
         "last moved (UTC)": [utc_text(row[4]) for row in rows],
     }
-    return table(columns, f"{len(rows):,} of {len(held):,} held balances have not moved for {days} days.")
+    note = f"{len(rows):,} of {len(held):,} held balances have not moved for {days} days."
+    without = held["time"].null_count if origin.as_of is None else 0
+    return table(columns, note + (f" Of no age, without a time: {without:,}." if without else ""))
+
+
+def ahead(extract: Extract, registry: Registry) -> pd.DataFrame:
+    """The balances that rest on entries dated ahead of the clock, and what they are without those.
+
+    Columns asset, account, entries (how many are dated ahead), newest (the number of the last), dated (UTC, of that
+    one), available, available without, held, held without (whole units; None if there is no other entry). The note
+    says what they change in all, by asset, exact.
+    """
+    rows = resting(extract)
+    assets = rows["asset"].to_pylist()
+    columns: dict[str, Any] = {
+        "asset": labels(assets, registry),
+        "account": rows["account"].to_pylist(),
+        "entries": rows["ahead"].to_pylist(),
+        "newest": rows["entry"].to_pylist(),
+        "dated (UTC)": [utc_text(each) for each in rows["time"].to_pylist()],
+    }
+    for name in ("available", "held"):
+        for column, cells in ((name, rows[name]), (f"{name} without", rows[f"settled_{name}"])):
+            columns[column] = amounts(map(extract.amount, cells.to_pylist()), assets, registry)
+    return table(columns, " ".join([_changes(extract, rows, registry), *_left_out(extract)]))
+
+
+def resting(extract: Extract) -> pa.Table:
+    """The rows of an extract that rest on entries dated ahead, by asset and account."""
+    if extract.origin.schema_version < AHEAD_SINCE:
+        return _without_ahead(extract.table)
+    found = extract.table.filter(pc.greater(extract.table["ahead"], 0))
+    return found.sort_by([("asset", "ascending"), ("account", "ascending")])
+
+
+def negative_without(extract: Extract) -> int:
+    """How many balances that rest on entries dated ahead are negative without those."""
+    rows = resting(extract)
+    flags = [_negative(rows[f"settled_{name}"]) for name in ("available", "held")]
+    return len(rows.filter(pc.or_(*flags)))
+
+
+def _without_ahead(some: pa.Table) -> pa.Table:
+    """No row, with the columns of today."""
+    none = some.slice(0, 0).append_column("ahead", pa.array([], pa.int64()))
+    for name in ("entry", "available", "held"):
+        none = none.append_column(f"settled_{name}", pa.array([], some[name].type))
+    return none
+
+
+def _changes(extract: Extract, rows: pa.Table, registry: Registry) -> str:
+    """By how much these rows change the totals, by asset."""
+    if extract.origin.schema_version < AHEAD_SINCE:
+        return "This file is of an earlier version, which did not list them: write another one to see them."
+    if not len(rows):
+        return "No balance rests on an entry dated ahead of the clock."
+    told = []
+    for asset in sorted(pc.unique(rows["asset"]).to_pylist()):
+        mine = rows.filter(pc.equal(rows["asset"], pa.scalar(asset, rows["asset"].type)))
+        parts = []
+        for name in ("available", "held") if extract.origin.held else ("available",):
+            here, without = (
+                exact_sum(extract.amount(each) or 0 for each in mine[column].to_pylist())
+                for column in (name, f"settled_{name}")
+            )
+            parts.append(f"{name} by {whole(exact_sum((here, -without)), asset, registry):+f}")
+        told.append(f"{label(asset, registry)} {' and '.join(parts)}")
+    return f"They count in all tables of this extract, and change {'; '.join(told)}."
+
+
+def apart(extract: Extract) -> str:
+    """Which entries count in an extract; and how many balances rest on entries dated ahead of the clock, or without a
+    time, or leave such entries out."""
+    origin = extract.origin
+    told = [origin.rule]
+    if origin.ahead:
+        told.append(
+            f"Balances that rest on entries dated ahead of the clock, listed apart: {origin.ahead:,}."
+        )
+    if origin.undated and origin.as_of is None:
+        told.append(f"Balances by an entry without a time: {origin.undated:,}.")
+    elif origin.undated:
+        told.append(f"Balances with a newer entry without a time, which does not count: {origin.undated:,}.")
+    return " ".join([*told, *_left_out(extract)])
+
+
+def _left_out(extract: Extract) -> list[str]:
+    if not extract.origin.left_out:
+        return []
+    return [
+        f"Balances whose newest entry is dated ahead of the clock, and does not count as of then: "
+        f"{extract.origin.left_out:,}; without as_of they are listed."
+    ]
 
 
 def shares_by_rank(extract: Extract, asset: Any) -> npt.NDArray[np.float64]:
@@ -208,6 +302,10 @@ def _with_total(some: pa.Table) -> pa.Table:
     return some.append_column("total", pc.add(*filled))
 
 
+def _negative(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.fill_null(pc.less(column, pa.scalar(Decimal(0), column.type)), fill_value=False)
+
+
 def _nonzero(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.fill_null(pc.not_equal(column, pa.scalar(Decimal(0), column.type)), fill_value=False)
 
@@ -217,9 +315,3 @@ def _cells(extract: Extract, some: pa.Table, money: str) -> Iterator[tuple[Any, 
     names = ("asset", "account", money, "entry", "time")
     for asset, account, amount, *rest in zip(*(some[name].to_pylist() for name in names), strict=True):
         yield (asset, account, extract.amount(amount), *rest)
-
-
-def _undated(extract: Extract) -> str:
-    if not extract.origin.undated:
-        return ""
-    return f"{extract.origin.undated:,} entries bear no time, and count for nothing here."

@@ -1,30 +1,57 @@
-"""One scan of a ledger for the newest entry of every account and asset, as of a moment."""
+"""One scan of a ledger for the balance of every account and asset: the newest of its entries that count."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from balancebook.errors import BalancebookError
+from balancebook.explore.when import When, undated
 from balancebook.ledger.entries import Entries, EntryReader, Flags, Numbers
 from balancebook.ledger.source import Source
 from balancebook.store.names import quote
-from balancebook.store.pace import Pace
+from balancebook.store.pace import Pace, waiting
 from balancebook.store.ranges import RANGES, Progress, tasks_by_turns
 from balancebook.store.raw import RawPage, encode, raw_pages
 from balancebook.store.raw_scan import raw_scan
 
 _LOOKUPS = 32
+# What is looked for is mostly among the newest few; a page that is kept shall not hold a thousand rows for one.
+_FEW = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Leading:
+    """A balance by an entry dated ahead of the clock.
+
+    shown: that entry. settled: the newest entry below it that counts and is not dated ahead, None if there is none.
+    ahead: how many entries, `shown` with them, are dated ahead and newer than `settled`.
+    """
+
+    shown: Entries
+    settled: Entries | None
+    ahead: int
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Some newest entries. undated: how many of the entries read bear no time, and so are of no moment."""
+    """The balances of some accounts. entries: the newest that count, except those of `leading`.
+
+    undated: how many balances have a newer entry without a time (as of a time), or are by such an entry (now).
+    left_out: how many have a newest entry that is dated ahead of the clock, and does not count as of the time.
+    """
 
     entries: Sequence[Entries]
+    leading: Sequence[Leading]
     undated: int
+    left_out: int
+
+    @property
+    def shown(self) -> list[Entries]:
+        """The newest entries that count, all of them."""
+        return [*self.entries, *(each.shown for each in self.leading)]
 
 
 def narrowed(source: Source) -> Source:
@@ -44,20 +71,21 @@ def narrowed(source: Source) -> Source:
 
 def newest_entries(
     source: Source,
-    moment: int | None,
+    when: When,
     budget_rows: int,
     *,
     recent: bool,
     pace: Pace | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Found]:
-    """The newest entry of each account and asset whose time is not after the moment (milliseconds; None: now).
+    """The newest entry that counts of each account and asset.
 
-    recent: few entries are later than the moment. Then, in a ledger kept newest first, the server is asked for the
-    first entry of each partition, and again for those partitions in which that one is later. Else all entries are read.
-    At LOCAL_ONE. Raises BalancebookError unless all of it could be read, StoreError for what no retry mends.
+    recent: few entries are newer than those. Then, in a ledger kept newest first, the server is asked for the first
+    entry of each partition, and again for those partitions in which that one does not count. Else all entries are read.
+    Partitions whose entry is dated ahead of the clock are asked again for what is below it. At LOCAL_ONE. Raises
+    BalancebookError unless all of it could be read, StoreError for what no retry mends.
     """
-    finder = _Finder(narrowed(source), moment)
+    finder = _Finder(narrowed(source), when, pace)
     first_only = recent and source.roles.descending
     scan = raw_scan(
         source.reader,
@@ -82,58 +110,117 @@ def newest_entries(
 
 
 class _Finder:
-    """Finds the wanted entries of whole ranges. Called from several threads."""
+    """Finds the newest entries that count, of whole ranges. Called from several threads."""
 
-    def __init__(self, source: Source, moment: int | None) -> None:
-        self.source, self._moment = source, moment
+    def __init__(self, source: Source, when: When, pace: Pace | None) -> None:
+        self.source, self._when, self._pace = source, when, pace
         self._reader = EntryReader(source.roles, source.types)
 
     def of_firsts(self, pages: Iterator[RawPage]) -> Found:
         """Of the first entry of each partition."""
-        found, undated = list[Entries](), 0
+        shown, without_time, left_out = list[Entries](), 0, 0
         for page in pages:
             entries = self._reader.read(page)
-            wanted, without_time = self._wanted(entries)
-            found.append(entries.take(np.flatnonzero(wanted)))
-            found += self._looked_up(entries, np.flatnonzero(~wanted).tolist())
-            undated += without_time
-        return _found(found, undated)
+            counts = self._when.counts(entries)
+            shown.append(entries.take(np.flatnonzero(counts)))
+            without_time += int((counts & undated(entries)).sum())
+            left_out += int((~counts & self._when.ahead(entries)).sum())
+            tops = entries.take(np.flatnonzero(~counts))
+            below = self._below(tops, self._when.counts, undated)
+            for itself, (found, passed) in zip(undated(tops).tolist(), below, strict=True):
+                without_time += itself or passed > 0
+                shown += [found] if found is not None else []
+        return self._found(shown, without_time, left_out)
 
     def of_all(self, pages: Iterator[RawPage]) -> Found:
-        """Of all entries of whole partitions: the first wanted one of each, or the last of one kept oldest first."""
-        found, undated, open_one = list[Entries](), 0, None
+        """Of all entries of whole partitions."""
+        shown, or_undated, newest = (_OneOfEach(first=self.source.roles.descending) for _ in range(3))
         for page in pages:
             entries = self._reader.read(page)
-            wanted, without_time = self._wanted(entries)
-            undated += without_time
-            some = entries.take(np.flatnonzero(wanted))
-            some = some.after(open_one) if open_one is not None else some
-            if not len(some):
-                continue
-            one_each = some.take(_one_of_each(some, first=self.source.roles.descending))
-            # The last partition may go on in the next page.
-            found.append(one_each.take(slice(0, -1)))
-            open_one = one_each.take(slice(-1, None)).trimmed()
-        return _found([*found, *([open_one] if open_one is not None else [])], undated)
+            counts = self._when.counts(entries)
+            shown.add(entries.take(np.flatnonzero(counts)))
+            or_undated.add(entries.take(np.flatnonzero(counts | undated(entries))))
+            newest.add(entries)
+        ahead = (self._when.ahead(each) & ~self._when.counts(each) for each in newest.of_each())
+        without_time = sum(int(undated(each).sum()) for each in or_undated.of_each())
+        return self._found(shown.of_each(), without_time, sum(int(each.sum()) for each in ahead))
 
-    def _wanted(self, entries: Entries) -> tuple[Flags, int]:
-        """Which of them are of the moment or before; and how many bear no time."""
-        if self._moment is None:
-            return np.ones(len(entries), bool), 0
-        undated = entries.missing["time"]
-        return ~undated & (entries.other["time"] <= self._moment), int(undated.sum())
+    def _found(self, shown: Sequence[Entries], without_time: int, left_out: int) -> Found:
+        plain, leading = list[Entries](), list[Leading]()
+        for some in shown:
+            ahead = self._when.ahead(some)
+            plain.append(some.take(np.flatnonzero(~ahead)))
+            tops = some.take(np.flatnonzero(ahead))
+            below = self._below(tops, self._settled, self._when.ahead)
+            for place, (settled, more) in enumerate(below):
+                leading.append(Leading(tops.take(slice(place, place + 1)).trimmed(), settled, 1 + more))
+        return Found([each.trimmed() for each in plain if len(each)], leading, without_time, left_out)
 
-    def _looked_up(self, entries: Entries, places: Sequence[int]) -> Iterator[Entries]:
-        """The wanted entries of these partitions, each asked for by itself."""
-        roles = self.source.roles
-        cql = newest_cql(self.source, "" if self._moment is None else "time <= ?")
-        last = [] if self._moment is None else [encode(self.source.types[roles.at["time"]], self._moment)]
-        for start in range(0, len(places), _LOOKUPS):
-            some = places[start : start + _LOOKUPS]
-            keys = ([entries.raw(place, roles.at[role]) for role in ("account", "asset")] for place in some)
-            pending = [raw_pages(self.source.reader, cql, [*key, *last], serialized=True) for key in keys]
-            for pages in pending:
-                yield from (self._reader.read(page) for page in pages)
+    def _settled(self, entries: Entries) -> Flags:
+        return self._when.counts(entries) & ~self._when.ahead(entries)
+
+    def _below(
+        self, tops: Entries, wanted: Callable[[Entries], Flags], noted: Callable[[Entries], Flags]
+    ) -> Iterator[tuple[Entries | None, int]]:
+        """For each of these, in its partition the newest wanted entry below it, if there is one; and how many of the
+        entries between the two are noted."""
+        few, rest = (older_cql(self.source, limit) for limit in (_FEW, None))
+        order_type = self.source.types[self.source.roles.at["order"]]
+        wait = waiting(self._pace)
+        for start in range(0, len(tops), _LOOKUPS):
+            some = tops.take(slice(start, start + _LOOKUPS))
+            keys = [self._key(some, place) for place in range(len(some))]
+            pending = [raw_pages(self.source.reader, few, key, serialized=True, wait=wait) for key in keys]
+            for key, pages in zip(keys, pending, strict=True):
+                found, count, last = self._walk(pages, wanted, noted)
+                if found is None and last is not None:
+                    older = [*key[:2], encode(order_type, last)]
+                    more = raw_pages(self.source.reader, rest, older, serialized=True, wait=wait)
+                    found, further, _ = self._walk(more, wanted, noted)
+                    count += further
+                yield found, count
+
+    def _key(self, entries: Entries, place: int) -> list[bytes | None]:
+        return [entries.raw(place, self.source.roles.at[role]) for role in ("account", "asset", "order")]
+
+    def _walk(
+        self, pages: Iterator[RawPage], wanted: Callable[[Entries], Flags], noted: Callable[[Entries], Flags]
+    ) -> tuple[Entries | None, int, int | None]:
+        """The first wanted entry, and how many before it are noted. If there is none: the order of the last one, below
+        which there may be more."""
+        count, seen, last = 0, 0, None
+        for page in pages:
+            entries = self._reader.read(page)
+            there = np.flatnonzero(wanted(entries))
+            end = int(there[0]) if len(there) else len(entries)
+            count += int(noted(entries)[:end].sum())
+            if len(there):
+                return entries.take(slice(end, end + 1)).trimmed(), count, None
+            seen += len(entries)
+            last = int(entries.order[-1]) if len(entries) else last
+        return None, count, last if seen >= _FEW else None
+
+
+class _OneOfEach:
+    """Of entries in the order of a scan the first of each partition, or the last."""
+
+    def __init__(self, *, first: bool) -> None:
+        self._first, self._found = first, list[Entries]()
+        # The last partition may go on in the next page.
+        self._open: Entries | None = None
+
+    def add(self, some: Entries) -> None:
+        """The next ones."""
+        some = some.after(self._open) if self._open is not None else some
+        if not len(some):
+            return
+        one_each = some.take(_one_of_each(some, first=self._first))
+        self._found.append(one_each.take(slice(0, -1)))
+        self._open = one_each.take(slice(-1, None)).trimmed()
+
+    def of_each(self) -> list[Entries]:
+        """What was found."""
+        return [*self._found, *([self._open] if self._open is not None else [])]
 
 
 def _one_of_each(entries: Entries, *, first: bool) -> Numbers:
@@ -143,20 +230,25 @@ def _one_of_each(entries: Entries, *, first: bool) -> Numbers:
     return np.concatenate([[0], cuts + 1]) if first else np.concatenate([cuts, [len(entries) - 1]])
 
 
-def _found(some: Sequence[Entries], undated: int) -> Found:
-    return Found([each.trimmed() for each in some if len(each)], undated)
-
-
 def newest_cql(source: Source, until: str = "") -> str:
     """The statement for the newest entry of one account and asset; `until`: "time <= ?", "order <= ?" or nothing.
 
     By the order the server finds it at once; for the time it looks through the partition, newest first.
     """
+    filtering = " ALLOW FILTERING" if until.startswith("time") else ""
+    return f"{_newest_first(source, until)} LIMIT 1{filtering}"
+
+
+def older_cql(source: Source, limit: int | None) -> str:
+    """The statement for the entries of one account and asset below an order, newest first."""
+    return _newest_first(source, "order < ?") + (f" LIMIT {limit}" if limit is not None else "")
+
+
+def _newest_first(source: Source, until: str) -> str:
     columns = dict(zip(source.roles.at, map(quote, source.roles.columns), strict=True))
     role, _, rest = until.partition(" ")
     condition = f" AND {columns[role]} {rest}" if until else ""
     return (
         f"SELECT {', '.join(columns.values())} FROM {source.base.cql_name} WHERE {columns['account']} = ? "
-        f"AND {columns['asset']} = ?{condition} ORDER BY {columns['order']} DESC LIMIT 1"
-        f"{' ALLOW FILTERING' if role == 'time' else ''}"
+        f"AND {columns['asset']} = ?{condition} ORDER BY {columns['order']} DESC"
     )

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from balancebook.ledger.breaks import Breaks, Findings, Problem
+from balancebook.ledger.entries import SUMS
 from balancebook.ledger.legs import COLUMNS, LAYOUT, leg_identities
 from balancebook.ledger.parts import read_accounts, read_sample
 from balancebook.ledger.reading import Manner, Reading, Unmatched, read_all, read_broken
@@ -42,6 +43,7 @@ class AuditReport:
     complete, if so; trade_reasons: why what it says of trades is not. no_trades: why there is no trade to compare;
     no_sums: why nothing was summed. in_flight: by code, how many breaks of the
     first reading the second has explained. sums: by asset, of what was read. of_part: whether that was not to be all.
+    unsigned: why amounts cannot be judged, since they have no signs (see signs).
     """
 
     breaks: Breaks
@@ -55,6 +57,7 @@ class AuditReport:
     in_flight: Mapping[str, int] = field(default_factory=dict)
     sums: Sequence[AssetSums] = ()
     of_part: bool = False
+    unsigned: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,8 +97,9 @@ def audit(source: Source, asking: Asking) -> AuditReport:
     )
     first, legs = _read(source, manner, asking)
     _add_unequal(source, first, asking)
+    unsigned = _unsigned(source, first)
     if not (first.breaks.count or legs):
-        return _report(source, asking, first, Breaks(), {})
+        return _report(source, asking, first, Breaks(), {}, unsigned)
     asking.sleep(asking.grace_s)
     again, legs_again = _read_again(source, manner, asking, first, legs)
     _add_unequal(source, again, asking)
@@ -105,7 +109,7 @@ def audit(source: Source, asking: Asking) -> AuditReport:
         _add_legs(breaks, legs, legs_again, again)
         lasting = sum(breaks.of[problem].count for problem in (Problem.LEG_LOST, Problem.LEG_SPARE))
         in_flight["L004"] += (len(legs) if legs else 0) - lasting
-    return _report(source, asking, again, breaks, {} if again.reasons else in_flight)
+    return _report(source, asking, again, breaks, {} if again.reasons else in_flight, unsigned)
 
 
 def _ranges_for(source: Source) -> int:
@@ -136,7 +140,12 @@ def _add_unequal(source: Source, reading: Reading, asking: Asking) -> None:
 
 
 def _report(
-    source: Source, asking: Asking, reading: Reading, breaks: Breaks, in_flight: Mapping[str, int]
+    source: Source,
+    asking: Asking,
+    reading: Reading,
+    breaks: Breaks,
+    in_flight: Mapping[str, int],
+    unsigned: str,
 ) -> AuditReport:
     return AuditReport(
         breaks=breaks,
@@ -150,7 +159,17 @@ def _report(
         in_flight=in_flight,
         sums=tuple(reading.sums.values()),
         of_part=asking.of_part,
+        unsigned=unsigned,
     )
+
+
+def _unsigned(source: Source, reading: Reading) -> str:
+    """Why amounts cannot be judged, since they have no signs: of all that was to be read, not of a part of it."""
+    roles = source.roles
+    named = [[roles.columns[roles.at[role]] for role in pair] for pair in SUMS if roles.has(*pair)]
+    signs = [reading.breaks.signs[balance] for balance, delta in SUMS if roles.has(balance, delta)]
+    told = [each.why_unsigned(*names) for each, names in zip(signs, named, strict=True)]
+    return "" if reading.reasons else "; ".join(filter(None, told))
 
 
 class _Passes:

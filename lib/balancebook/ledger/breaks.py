@@ -13,6 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from balancebook.ledger.entries import SUMS
+from balancebook.ledger.signs import Signs
+
 Hashes = npt.NDArray[np.uint64]
 Key = tuple[Any, Any, int | None]
 """Account, asset and order; without an order for an entry that is not there, nor an account for an asset as a whole."""
@@ -120,9 +123,10 @@ def _earliest(each: Break) -> tuple[int, int, str]:
 
 @dataclass
 class Breaks:
-    """All findings, by problem."""
+    """All findings, by problem. signs: by the role of the balance, whether its amounts have signs."""
 
     of: dict[Problem, Findings] = field(default_factory=lambda: {each: Findings() for each in PROBLEMS})
+    signs: dict[str, Signs] = field(default_factory=lambda: {balance: Signs() for balance, _ in SUMS})
 
     @property
     def count(self) -> int:
@@ -135,6 +139,8 @@ class Breaks:
     def merge(self, other: Breaks) -> None:
         for problem, findings in other.of.items():
             self.of[problem].merge(findings)
+        for balance, signs in other.signs.items():
+            self.signs[balance].merge(signs)
 
     def fewer(self, lasting: Breaks) -> dict[str, int]:
         """By code of the check, how many more these are than those that have lasted."""

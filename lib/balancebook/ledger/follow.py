@@ -118,11 +118,26 @@ class Follower:
             expected = stood + moved
             over = _overflows(stood, moved, expected)
             wrong = np.asarray(expected != found, bool)
+        self.breaks.signs[balance].signed |= bool(over[asked].any())
+        self._signed(now, stood, asked & ~(same & before.missing[balance]), balance, delta)
         known = asked & ~null & ~(same & before.missing[balance])
         self._note(Problem.SUM, now, known & wrong & ~over, balance, expected, found)
         if over.any():
             exact = stood.astype(object) + moved.astype(object)
             self._note(Problem.OVERFLOW, now, known & over, balance, exact, found)
+
+    def _signed(self, now: Entries, stood: Money, asked: Flags, balance: str, delta: str) -> None:
+        """Note whether the amounts have signs: in a ledger that has them, that is settled soon."""
+        signs, moved = self.breaks.signs[balance], now.money[delta]
+        signs.signed |= bool(np.asarray(moved < 0, bool).any() or now.missing[balance].any())
+        if signs.signed or not asked.any():
+            return
+        expected = None
+        if self._roles.has("type"):
+            expected = self._kinds.signs(delta, self._kinds.places(now.other["type"]))[asked]
+        with localcontext(EXACT), np.errstate(over="ignore"):
+            difference = (now.money[balance] - stood)[asked]
+            signs.see(difference, moved[asked], now.missing[delta][asked], expected)
 
     def _each(self, entries: Entries) -> None:
         """What an entry says by itself."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from balancebook.ledger.entries import Flags, Money, Numbers
 from balancebook.ledger.rules import CREDIT, DEBIT, DEPOSIT, MOVEMENTS, WITHDRAW
@@ -49,6 +50,11 @@ class Kinds:
     def table(self, values: Mapping[str, Any], otherwise: Any) -> Numbers:
         """By place: the value of its kind."""
         return np.array([*(values.get(kind, otherwise) for kind in self.kinds), otherwise], np.int64)
+
+    def signs(self, role: str, places: Numbers) -> npt.NDArray[np.int8]:
+        """The sign of what each kind moves: -1, 0 or 1; another number where nothing is said of it."""
+        found: npt.NDArray[np.int8] = self._signs[role][places]
+        return found
 
     def otherwise(self, role: str, places: Numbers, moved: Money) -> Flags:
         """Whether what is moved has another sign than its kind's."""
