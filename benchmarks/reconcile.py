@@ -1,6 +1,6 @@
 """What does comparing cost over only reading? A full reconcile against reading the same columns of both sides.
 
-    python benchmarks/reconcile.py [--rows 2000000] [--rounds 7] [--only speed,memory,writers,differences,everything]
+    python benchmarks/reconcile.py [--rows 2000000] [--rounds 7] [--only speed,memory,writers,differences]
 
 It starts a Cassandra of its own, fills base and view, and measures in interleaved rounds, in an order drawn anew for
 each: reading (twice, for the noise floor: A/A), reconciling in the same warm process, and the whole command in a
@@ -78,15 +78,15 @@ def apart(arguments: list[str], env: dict[str, str], expected: int = 0) -> tuple
     return Cost(wall, float(cpu), float(peak)), done.stdout
 
 
-def only_read(bench: Exchange) -> None:
-    """Read the columns that are compared, of both sides, and do nothing with them."""
+def only_read(bench: Exchange, *, emptied: bool = False) -> None:
+    """Read the columns that are compared, of both sides, and do nothing with them. `emptied`: the view has no row."""
     view = bench.view
     sides = base_side(bench.reader, view), view_side(view)
     columns = (*sides[1].key, *sides[1].values)
 
     tables = [side.table for side in sides]
     scan = raw_scan(bench.reader, tables, columns, count_rows, tasks_by_turns(RANGES, 2))
-    assert sum(part.gathered for part in scan) == 2 * bench.rows
+    assert sum(part.gathered for part in scan) == (1 if emptied else 2) * bench.rows
 
 
 def compare(bench: Exchange) -> None:
@@ -163,8 +163,12 @@ def memory(bench: Exchange) -> None:
 
 
 def differences(bench: Exchange) -> None:
-    """What a comparison costs by how much differs. It leaves the tables different."""
-    _difference_head()
+    """What a comparison costs by how much differs, beside reading both sides twice and beside pandas. It leaves the
+    tables different: in the end every row, then with an emptied view."""
+    print(
+        f"\n{'rows that differ':>24} {'wall s':>8} {'x reading twice':>16} {'CPU s':>7} {'peak MB':>8} "
+        f"{'pandas s':>9} {'x pandas':>9}"
+    )
     with bench.node.admin() as admin:
         inject = Injector(bench.session.execute, admin, KEYSPACE)
         done = 0
@@ -174,12 +178,6 @@ def differences(bench: Exchange) -> None:
                 inject.mismatch(*(key_of(2 * number) | {"avail": -1} for number in range(done, more)))
             done = more
             _difference_row(bench, done, "MISMATCH")
-
-
-def everything(bench: Exchange) -> None:
-    """What it costs if every row differs, and if the view is emptied. It leaves the tables so."""
-    _difference_head()
-    with bench.node.admin() as admin:
         load(bench.session, _scratch(bench), bench.rows, more=1)
         admin.flush("scratch", LEDGER)
         admin.import_sstables(KEYSPACE, LEDGER, admin.data_paths("scratch", LEDGER)[0])
@@ -200,18 +198,36 @@ def _scratch(bench: Exchange) -> str:
     return f"scratch.{LEDGER}"
 
 
-def _difference_head() -> None:
-    print(f"\n{'rows that differ':>18} {'wall s':>8} {'CPU s':>7} {'peak MB':>8}  passes")
-
-
 def _difference_row(bench: Exchange, rows: int, kind: str) -> None:
-    cost, document = command(bench, 10 if rows else 0)
-    counts, details = document["counts"], document["details"]
-    assert isinstance(counts, dict)
-    assert isinstance(details, dict)
-    assert counts[kind] == rows, document["message"]
+    """One line: reading, comparing and pandas, each once, in an order drawn anew."""
+    profile = bench.profile
+    peer = [
+        sys.executable,
+        str(HERE / "peer_pandas.py"),
+        profile.contact_points[0],
+        str(profile.port),
+        KEYSPACE,
+    ]
+    found: dict[str, Cost] = {}
+
+    def ours() -> Cost:
+        cost, document = command(bench, 10 if rows else 0)
+        counts = document["counts"]
+        assert isinstance(counts, dict)
+        assert counts[kind] == rows, document["message"]
+        return cost
+
+    ways: dict[str, Callable[[], Cost]] = {
+        "read": lambda: here(lambda: only_read(bench, emptied=kind == "LOST")),
+        "ours": ours,
+        "pandas": lambda: apart(peer, dict(os.environ))[0],
+    }
+    for name in random.sample(list(ways), len(ways)):
+        found[name] = ways[name]()
+    cost, twice, pandas = found["ours"], 2 * found["read"].wall, found["pandas"].wall
     print(
-        f"{rows:12,} {kind[:5]} {cost.wall:8.1f} {cost.cpu:7.1f} {cost.peak:8.0f}  {details['passes']}",
+        f"{rows:14,} {kind[:9]:>9} {cost.wall:8.1f} {cost.wall / twice:16.2f} {cost.cpu:7.1f} {cost.peak:8.0f} "
+        f"{pandas:9.1f} {cost.wall / pandas:9.2f}",
         flush=True,
     )
 
@@ -246,13 +262,12 @@ def writers(bench: Exchange) -> None:
             )
 
 
-# In this order: each of the last two leaves the tables different.
+# In this order: the last one leaves the tables different.
 PARTS: dict[str, Callable[[Exchange, int], None]] = {
     "speed": speed,
     "memory": lambda bench, _: memory(bench),
     "writers": lambda bench, _: writers(bench),
     "differences": lambda bench, _: differences(bench),
-    "everything": lambda bench, _: everything(bench),
 }
 
 

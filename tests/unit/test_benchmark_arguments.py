@@ -30,7 +30,7 @@ def _refused(name: str, *arguments: str) -> str:
         (
             "reconcile.py",
             ("--only", "ratio"),
-            "'ratio' is not one of speed, memory, writers, differences, everything",
+            "'ratio' is not one of speed, memory, writers, differences",
         ),
         ("reconcile.py", ("--only", "speed,"), "'' is not one of "),
         ("reconcile.py", ("--only", "speed,speed"), "names one twice"),
