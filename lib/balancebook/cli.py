@@ -64,8 +64,11 @@ def main() -> NoReturn:
 
 def _broken_by(error: OSError) -> BrokenRun:
     """What no command expected of the machine: a full disk, too many open files, a folder that was removed."""
-    where = f"{error.filename}: " if error.filename else ""
-    return BrokenRun(f"{where}{reason_of(error)}.", "Free the disk or correct the path, and run it again.")
+    where = error.filename or "A file cannot be read or written"
+    remedy = (
+        "Free the disk (state: BALANCEBOOK_STATE, else .balancebook) or correct the path, and run it again."
+    )
+    return BrokenRun(f"{where}: {reason_of(error)}.", remedy)
 
 
 def _despite_lost_output(code: int, outputs: Outputs) -> int:
