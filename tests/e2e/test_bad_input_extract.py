@@ -56,7 +56,7 @@ def test_what_is_no_time_is_refused(desk: Desk, value: str) -> None:
 
 def _page(desk: Desk) -> str:
     (folder,) = desk.runs.iterdir()
-    return (folder / "index.html").read_text()
+    return (folder / "index.html").read_text().replace("\u00a0", " ")
 
 
 def test_before_the_first_entry_there_is_an_answer(at: Desk) -> None:
