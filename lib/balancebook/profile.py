@@ -87,7 +87,9 @@ class LedgerSchema(Model):
 
     @model_validator(mode="after")
     def _one_column_a_role(self) -> LedgerSchema:
-        roles = {role: getattr(self, role) for role in type(self).model_fields if role != "types"}
+        roles = {
+            role: getattr(self, role) for role in type(self).model_fields if role not in ("types", "gapless")
+        }
         # Its time, or what its entries refer to, may be what orders them; no other column plays two roles.
         for left_out in (("order",), ("time", "reference")):
             distinct({role: name for role, name in roles.items() if role not in left_out}, "column")

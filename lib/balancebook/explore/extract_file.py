@@ -69,7 +69,7 @@ def require_origin(path: Path, keyspace: str, base: str, as_of: str | None) -> N
     if as_of is not None and origin.as_of != as_of:
         raise _refused(
             str(path),
-            f"is as of {origin.as_of}, not {as_of}",
+            f"is as of {origin.as_of or 'when it was read'}, not {as_of}",
             "Leave out as_of, or name another file.",
         )
 
