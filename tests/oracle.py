@@ -10,11 +10,13 @@ from dataclasses import replace
 
 from balancebook.reconcile.kinds import Kind
 from balancebook.reconcile.report import ComparisonReport, Difference, summed_up
-from balancebook.reconcile.sides import Rows, Side, base_side, view_side
-from balancebook.reconcile.values import Cells
+from balancebook.reconcile.sides import Side, base_side, view_side
+from balancebook.reconcile.values import Cells, hashable_key
 from balancebook.store.reader import Reader
 from balancebook.store.scan import scan
 from balancebook.store.schema import View
+
+Rows = dict[Cells, Cells]
 
 
 def compare(base_rows: Rows, view_rows: Rows, *, samples: int = 1000) -> ComparisonReport:
@@ -54,6 +56,9 @@ def _rows(reader: Reader, side: Side) -> Rows:
     selected = scan(
         reader, side.table, (*side.key, *side.values), budget_rows=1_000_000, where=side.selected.where
     )
-    rows = {key: cells for page in selected for row in page for key, cells in side.shaped(row)}
+    keys = len(side.key)
+    # A row with a null in its key is no row of the view.
+    found = (row for page in selected for row in page if None not in row[:keys])
+    rows = {hashable_key(row[:keys]): row[keys:] for row in found}
     assert selected.report.complete
     return rows

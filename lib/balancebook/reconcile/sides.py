@@ -6,16 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from balancebook.reconcile.values import Cells, hashable_key
 from balancebook.store.errors import StoreError
-from balancebook.store.reader import Reader, Row
+from balancebook.store.reader import Reader
 from balancebook.store.scan import scan
 from balancebook.store.schema import Table, View, quote, read_table
 from balancebook.store.tokens import LOWEST, range_clause
 from balancebook.store.view_filter import ViewFilter, filter_of
 
 BASE, VIEW = 0, 1
-Rows = dict[Cells, Cells]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +58,6 @@ class Side:
             return f"SELECT {selected} FROM {self.table.cql_name}{where}", bounds
         where = " AND ".join(f"{quote(name)} = ?" for name in values)
         return f"SELECT {selected} FROM {self.table.cql_name} WHERE {where}", list(values.values())
-
-    def shaped(self, row: Row) -> list[tuple[Cells, Cells]]:
-        """The row as (key, other cells), or nothing if a key column is null: such a row is no row of the view."""
-        key, cells = row[: len(self.key)], row[len(self.key) :]
-        return [] if None in key else [(hashable_key(key), cells)]
 
 
 def view_side(view: View) -> Side:

@@ -1,4 +1,4 @@
-"""Decoded CQL values: exactly compared, ordered, and (see store.cql.values) written as JSON."""
+"""Decoded CQL values: ordered, and (see store.cql.values) written as JSON."""
 
 from __future__ import annotations
 
@@ -8,21 +8,9 @@ from typing import Any
 
 from balancebook.store.cql.values import cell_json, pairs_of, text_of, to_json
 
-__all__ = ["Cells", "canonical", "cell_json", "hashable_key", "order_key", "same_cells", "to_json"]
+__all__ = ["Cells", "cell_json", "hashable_key", "order_key", "to_json"]
 
 Cells = tuple[Any, ...]
-
-
-def same_cells(one: Cells, other: Cells) -> bool:
-    """Whether the values are the same exactly: decimal 1.0 is not 1.00, -0.0 is not 0.0, and NaN is NaN.
-
-    Their text tells these apart, where Python's == does not, and it is much the same speed as a walk over types.
-    """
-    try:
-        return repr(one) == repr(other)
-    except ValueError:
-        # A varint of more digits than Python writes.
-        return [text_of(cell) for cell in one] == [text_of(cell) for cell in other]
 
 
 def hashable_key(key: Cells) -> Cells:
@@ -40,13 +28,6 @@ def _hashable(value: Any) -> Hashable:
     if isinstance(value, Iterable) and not isinstance(value, str | bytes):
         return tuple(_hashable(item) for item in value)
     return value if isinstance(value, Hashable) else repr(value)
-
-
-def canonical(value: Any) -> Any:
-    """A key's decoded value in one spelling: decimal 1.00 as 1, in tuples too."""
-    if isinstance(value, tuple):
-        return tuple(canonical(each) for each in value)
-    return value.normalize() if isinstance(value, Decimal) and value.is_finite() else value
 
 
 def order_key(key: Cells) -> tuple[Any, ...]:
