@@ -7,15 +7,11 @@ from balancebook.checks.context import Context
 from balancebook.progress import Display
 from balancebook.reconcile.report import ComparisonReport
 from balancebook.reconcile.run import Request, Telling, run
-from balancebook.store.gone import naming_what_is_gone
 
 
 def compare(ctx: Context) -> ComparisonReport:
     """All rows of both sides, or a sample beyond the profile's max_rows. Raises StoreError, BalancebookError."""
     with Display() as display:
         request = Request(samples=SAMPLE_LIMIT, budget_rows=ctx.profile.limits.max_rows)
-        with naming_what_is_gone(ctx.reader, ctx.view, doing="compared"):
-            done = run(
-                ctx.reader, ctx.view, request, Telling(step=display), grace_s=ctx.grace_s, sleep=ctx.sleep
-            )
+        done = run(ctx.reader, ctx.view, request, Telling(step=display), grace_s=ctx.grace_s, sleep=ctx.sleep)
     return done.report

@@ -32,6 +32,7 @@ from balancebook.reconcile.state import Keeper, Pass, State, digest_of
 from balancebook.sketch.layout import RowLayout
 from balancebook.sketch.sketch import FoundRows, Items, KeyWidthError, Sketch
 from balancebook.store.errors import StoreError
+from balancebook.store.gone import change_of
 from balancebook.store.ranges import MAY_PASS, RangeTask, ScanReport, tasks_by_turns
 from balancebook.store.reader import Reader
 from balancebook.store.schema import View, read_table, read_view
@@ -341,8 +342,9 @@ class Engine:
                 raise
             self._reasons.append(f"whether {view.cql_name} was altered meanwhile could not be read: {error}")
             return
-        if now != (view, base):
-            self._reasons.append(f"{view.cql_name} or its base was altered while it was read")
+        for table, found in zip((view, base), now, strict=True):
+            if found != table:
+                self._reasons.append(change_of(table, found, "compared"))
 
     def _note(self, batch: Batch) -> None:
         self._tally.add(batch)

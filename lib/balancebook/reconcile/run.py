@@ -26,6 +26,7 @@ from balancebook.reconcile.sides import base_side, view_side
 from balancebook.reconcile.writetimes import Written, read_write_times, why_unread
 from balancebook.store.errors import StoreError
 from balancebook.store.estimate import Cost, estimate
+from balancebook.store.gone import naming_what_is_gone
 from balancebook.store.pace import Pace, PaceReport, pace_of
 from balancebook.store.ranges import RANGES, ScanReport
 from balancebook.store.reader import Reader
@@ -90,7 +91,8 @@ def run(
     Raises StoreError for what no retry mends, UsageError for a request that cannot be met, BalancebookError for a view
     that cannot be compared.
     """
-    return _Run(reader, view, request, telling or Telling(), grace_s, sleep).done()
+    with naming_what_is_gone(reader, view, doing="compared"):
+        return _Run(reader, view, request, telling or Telling(), grace_s, sleep).done()
 
 
 @dataclass

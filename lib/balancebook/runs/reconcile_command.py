@@ -20,7 +20,6 @@ from balancebook.runs.reconcile_folder import DOCUMENT, NAME, Desk, begin
 from balancebook.runs.reconcile_text import text_of
 from balancebook.runs.views import require_view
 from balancebook.settings import Profile, load_profile, retarget, state_dir
-from balancebook.store.gone import naming_what_is_gone
 from balancebook.store.reader import Reader, open_reader
 from balancebook.store.schema import View
 from balancebook.verdict import Verdict
@@ -175,8 +174,7 @@ class _Run:
             state=self._desk.progress,
             resume_within_s=asked.resume_within_s,
         )
-        with naming_what_is_gone(reader, view, doing="compared"):
-            return run(reader, view, request, self._telling, grace_s=self._profile.grace_s)
+        return run(reader, view, request, self._telling, grace_s=self._profile.grace_s)
 
     def _differences(self, reader: Reader, view: View) -> list[Path]:
         """Write all differences where they were asked for; none were found if a run became a sampled one."""
