@@ -59,4 +59,5 @@ def test_every_benchmark_knows_its_arguments(name: str) -> None:
 
 
 def _required(name: str) -> tuple[str, ...]:
-    return ("--port", "1") if name == "writer.py" else ()
+    needed = {"writer.py": ("--port", "1"), "probe.py": ("--port", "1", "--accounts", "1")}
+    return needed.get(name, ())

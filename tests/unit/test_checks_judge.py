@@ -176,7 +176,7 @@ def report(complete: bool = True, reasons: tuple[str, ...] = (), **counts: int) 
     ("found", "verdict", "message"),
     [
         (report(), "pass", "All 8 rows of the view equal the base, cell by cell."),
-        (report(LAGGING=3), "pass", "3 were lagging and have caught up."),
+        (report(LAGGING=3), "pass", "3 were in flight, and in step when read again."),
         (report(LOST=1), "fail", "1 LOST."),
         (report(LOST=1234, ORPHAN=2, MISMATCH=3), "fail", "1,234 LOST, 3 MISMATCH, 2 ORPHAN."),
         (report(ORPHAN=1, UNKNOWN=5, LAGGING=1), "fail", "1 ORPHAN."),

@@ -25,6 +25,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from balancebook.assets import Registry, label
+from balancebook.core.short_text import shortened
 from balancebook.reconcile.values import hashable_key, order_key
 from balancebook.store.cql.decoding import Undecoded, _MapAsPairs, _plain, _SetAsTuple, readable
 from balancebook.store.cql.values import cell_json, milliseconds, text_of, to_json
@@ -53,9 +54,8 @@ EPOCH = datetime(1970, 1, 1)
 def test_what_cannot_be_decoded_is_its_bytes(kind: Any, cell: bytes) -> None:
     (value,) = decode([kind], [cell])
     assert isinstance(value, Undecoded)
-    assert (
-        str(value) == repr(value) == text_of(value) == to_json(value) == cell_text(value) == f"0x{cell.hex()}"
-    )
+    assert str(value) == repr(value) == text_of(value) == to_json(value) == f"0x{cell.hex()}"
+    assert cell_text(value) == shortened(str(value))
     assert encode(kind, value) == cell
     with pytest.raises(StoreError, match=f"The amount cannot be read: its value is 0x{cell.hex()[:58]}"):
         readable(value, "The amount")

@@ -78,8 +78,12 @@ def _strategy(ctx: Context, params: Params) -> None:
 
 
 def _ledger(ctx: Context, params: Params) -> None:
+    user_id = params.get("user_id")
+    if isinstance(user_id, int | str):
+        # First, since what was asked comes before what is there.
+        ctx.account(user_id)
     open_source(ctx.reader, ctx.target.base, ctx.profile)
-    if params.get("user_id") is not None:
+    if user_id is not None:
         _assets(ctx, params)
 
 
@@ -87,6 +91,7 @@ def _sample(ctx: Context, params: Params) -> None:
     # What was drawn and judged already could be.
     if "judged" not in params:
         _assets(ctx, params)
+        _strategy(ctx, params)
 
 
 def _whole(_: Context, params: Params) -> None:
@@ -114,7 +119,7 @@ _NEEDS: dict[str, tuple[Callable[[Context, Params], None], ...]] = {
     "V004": (_view, _countable),
     "V005": (_view, _comparable),
     **dict.fromkeys(("Q001", "Q002", "Q003"), (_assets, _strategy)),
-    "Q004": (_sample, _strategy),
+    "Q004": (_sample,),
     "B001": (_ledger,),
     **dict.fromkeys(("L001", "L002", "L003", "L006"), (_ledger,)),
     "L004": (_ledger, _trades),

@@ -176,14 +176,14 @@ class Engine:
 
     def _find(self) -> None:
         """Find and confirm every row that differs; less if a pass could not be completed: then there is a reason."""
-        for _ in range(_MOST_GROWN):
+        for grown in range(_MOST_GROWN + 1):
             sketch = self._pass()
             if sketch is None:
                 return
             self._state.passes += 1
             items = sketch.peel()
             differences = len(items) if items.complete else sketch.estimate()
-            if differences > self._options.most_by_key:
+            if differences > self._options.most_by_key or (grown == _MOST_GROWN and not items.complete):
                 break
             if items.complete:
                 self._confirm(items)

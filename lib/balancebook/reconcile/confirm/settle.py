@@ -9,15 +9,19 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
-from balancebook.reconcile.confirm.by_key import NO_TIME, KeyLooker
+from balancebook.reconcile.confirm.by_key import NO_TIME, SEVERAL, KeyLooker
 from balancebook.reconcile.confirm.rule import IN_STEP, Judgement, Look, judge
 from balancebook.reconcile.confirm.suspects import Suspect
 from balancebook.reconcile.kinds import Kind
+from balancebook.reconcile.lookup import GONE
 from balancebook.store.raw import RawCells
 
 BEHIND = "a replica does not have what the quorum has"
 # Writers that work to a clock of their own must not meet each look at the same moment.
 _JITTER = 0.3
+# A busy server misses a look now and then. It proves nothing either way.
+_MOST_FAILED = 3
+_FINAL = (GONE, NO_TIME, SEVERAL)
 # Held at a time, about 1 KB each and look.
 _AT_ONCE = 50_000
 
@@ -37,6 +41,7 @@ class Outcome:
 class _Case:
     suspect: Suspect
     looks: list[Look] = field(default_factory=list)
+    failed: int = 0
 
     def closed(self, kind: Kind, reason: str) -> Outcome:
         base, view = self.looks[-1].values if self.looks else (None, None)
@@ -72,7 +77,11 @@ class Settling:
             for suspect, seen in self.looker.looks([case.suspect for case in by_key.values()], until):
                 case = by_key[suspect.key]
                 if isinstance(seen, str):
-                    yield case.closed(Kind.UNKNOWN, seen)
+                    case.failed += 1
+                    if seen in _FINAL or case.failed == _MOST_FAILED:
+                        yield case.closed(Kind.UNKNOWN, seen)
+                    else:
+                        cases.append(case)
                     continue
                 case.looks.append(seen)
                 found = judge(case.looks, suspicion=suspect.suspicion, grace_s=self.grace_s)
