@@ -20,6 +20,7 @@ from balancebook.demo.node import Node
 from balancebook.demo.schema import create_schema
 from balancebook.reconcile import engine
 from balancebook.reconcile.engine import reconcile
+from balancebook.reconcile.executors import processes
 from balancebook.reconcile.keys_file import read_keys
 from balancebook.reconcile.kinds import FAULTS, Kind
 from balancebook.reconcile.options import Options, layout_of
@@ -279,11 +280,27 @@ def in_a_sample(reader: Reader, view: View, _: Path) -> ComparisonReport:
     return sampled(reader, view, grace_s=GRACE_S, ranges=128, seed=3)
 
 
-WAYS = {"full": full, "by scan": by_scan, "by tokens": by_tokens, "by keys": by_keys, "sampled": in_a_sample}
+def by_workers(reader: Reader, view: View, _: Path) -> ComparisonReport:
+    """Other processes read and fold."""
+    with processes(2, reader.profile) as folder:
+        return reconcile(reader, view, Options(grace_s=GRACE_S), folder)
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("name", CASES)
+WAYS = {
+    "full": full,
+    "by scan": by_scan,
+    "by tokens": by_tokens,
+    "by keys": by_keys,
+    "sampled": in_a_sample,
+    "workers": by_workers,
+}
+
+
+# With workers only two of them: each starts two processes, which takes seconds, and what follows is the same.
+PAIRS = [(name, way) for name in CASES for way in WAYS if way != "workers" or name in list(CASES)[:2]]
+
+
+@pytest.mark.parametrize(("name", "way"), PAIRS)
 def test_every_way_says_the_same(
     session: Session, reader: Reader, place: str, fault: Injector, tmp_path: Path, name: str, way: str
 ) -> None:

@@ -122,7 +122,7 @@ def test_no_server(desk: Desk) -> None:
     desk.profile()
     told = desk.run("readiness")
     _assert_refused(desk, told, "unreachable", "connection refused, nothing listens there", "balancebook up")
-    assert len(told.verdicts) == 12
+    assert len(told.verdicts) == 6
 
 
 def test_no_server_in_words(desk: Desk) -> None:
@@ -131,7 +131,7 @@ def test_no_server_in_words(desk: Desk) -> None:
     assert (told.code, told.stderr) == (11, "")
     why, verdict, page = told.stdout.splitlines()
     assert why.startswith("refused: connecting to 127.0.0.1 port ")
-    assert verdict == "? unknown readiness: none of its 12 checks could be asked (exit code 11)"
+    assert verdict == "? unknown readiness: none of its 6 checks could be asked (exit code 11)"
     assert (desk.folder / page.strip()).is_file()
 
 

@@ -22,6 +22,7 @@ from balancebook.reconcile.report import ComparisonReport
 from balancebook.store.pace import Pace
 from balancebook.store.reader import Reader
 from balancebook.store.schema import View
+from balancebook.verdict import Verdict
 from reconciling import there
 
 ROWS, PARTITIONS = 14_000, 140
@@ -136,3 +137,41 @@ def test_lasting_faults_are_named_and_nothing_else(
             report = compared(reader, views[0], by_scan=bool(turn % 2))
             found = {sample.key[1]: sample.kind for sample in report.samples if sample.kind in FAULTS}
             assert found == expected, (turn, report.message)
+
+
+@pytest.mark.parametrize("most_by_key", [MOST_BY_KEY, 1000])
+def test_sound_rows_that_flip_in_batches_pass(
+    session: Session, reader: Reader, keyspace: str, most_by_key: int
+) -> None:
+    """A job flips a flag of 14,000 rows, 200 at a time, while a slow scan meets most of them half-way."""
+    base = f"{keyspace}.flags"
+    session.execute(f"CREATE TABLE {base} (p int, c int, v int, PRIMARY KEY (p, c))")
+    session.execute(
+        f"CREATE MATERIALIZED VIEW {keyspace}.by_flag AS SELECT * FROM {base} WHERE p IS NOT NULL AND c IS NOT NULL "
+        "PRIMARY KEY (c, p)"
+    )
+    insert = session.prepare(f"INSERT INTO {base} (p, c, v) VALUES (?, ?, ?)")
+    keys = [(n % PARTITIONS, n) for n in range(ROWS)]
+    execute_concurrent_with_args(session, insert, [(*key, 0) for key in keys], 32)
+    ended = threading.Event()
+
+    def flip() -> None:
+        turn = 0
+        while not ended.is_set():
+            turn += 1
+            for start in range(0, ROWS, 200):
+                if ended.is_set():
+                    return
+                batch = [(*key, turn % 2) for key in keys[start : start + 200]]
+                execute_concurrent_with_args(session, insert, batch, 32)
+
+    job = threading.Thread(target=flip)
+    job.start()
+    try:
+        options = Options(grace_s=GRACE_S, pace=Pace(rate=RATE), most_by_key=most_by_key)
+        report = reconcile(reader, there(reader, keyspace, "by_flag"), options)
+    finally:
+        ended.set()
+        job.join()
+    assert report.verdict is Verdict.PASS, (report.message, report.samples[:3])
+    assert report.counts[Kind.LAGGING] > 0

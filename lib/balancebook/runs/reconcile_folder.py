@@ -51,6 +51,7 @@ def begin(root: Path, resume: str | None, target: str) -> Desk:
     """
     folder = _begun(root, resume, target) if resume else begin_run(root, NAME)
     try:
+        (folder.aside / _TARGET).write_text(target)
         lock = os.open(folder.aside / _LOCK, os.O_CREAT | os.O_RDWR, 0o644)
     except OSError as error:
         if not resume:
@@ -68,7 +69,6 @@ def begin(root: Path, resume: str | None, target: str) -> Desk:
             parameter="resume",
         ) from error
     (folder.aside / RECORD_NAME).unlink(missing_ok=True)
-    (folder.aside / _TARGET).write_text(target)
     return Desk(folder, lock)
 
 
