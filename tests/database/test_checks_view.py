@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import httpx
@@ -187,6 +188,10 @@ def test_a_view_that_is_built_and_whose_status_does_not_say_so(
     ask: Ask, alone: Profile, session: Session, inject: Injector, status: str | None
 ) -> None:
     booker(session, alone.keyspace)((5, 1, 1, 1, 0), (5, 1, 2, 2, 0))
+    # The status follows the build by a moment.
+    deadline = time.monotonic() + 60
+    while ask("V003", alone).message != "Built on 1 node." and time.monotonic() < deadline:
+        time.sleep(0.2)
     assert ask("V003", alone).message == "Built on 1 node."
     with open_reader(alone) as reader:
         [host] = reader.hosts()

@@ -194,7 +194,10 @@ def test_the_form_says_what_cannot_be_asked(ctx: Context) -> None:
     for fields, said in (
         ({"account": "alice"}, "which is no bigint"),
         ({"account": "1001", "asset": "BTX"}, "There is no asset 'BTX' here"),
-        ({"asset": "", "as_of": "2025-06-01T00:00"}, "has no offset from UTC"),
+        (
+            {"asset": "", "as_of": "2025-06-01T00:00"},
+            "is not a time or a date. Write it like 2025-06-01T00:00:00",
+        ),
     ):
         assert said in asked(form, **fields)
     assert asked(form, as_of="") == ""

@@ -76,7 +76,9 @@ def test_every_row_comes_exactly_once(
     assert Counter(row for rows in done for row in rows) == plain
     assert done.report == ScanReport(ranges_total=ranges, rows=_USERS * _ROWS, ranges_done=ranges)
     assert done.report.complete
-    assert [ranges_done for ranges_done, _ in seen] == list(range(1, ranges + 1))
+    # It is called every second too, whether a range is done or not.
+    steps = dict.fromkeys(ranges_done for ranges_done, _ in seen if ranges_done)
+    assert list(steps) == list(range(1, ranges + 1))
     assert seen[-1][1] == _USERS * _ROWS
 
 
