@@ -11,10 +11,12 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from balancebook.reconcile.confirm import CONFIRM_CONSISTENCY, SCAN_CONSISTENCY, scan_rule
 from balancebook.reconcile.confirm.columns import LookColumns
@@ -301,19 +303,16 @@ class _Shown:
     def __init__(self, folder: Path, name: str, part: int, keys: int, columns: int) -> None:
         self._keys, self._columns = keys, columns
         files = [RecordFiles(folder, f"{name}.{side}") for side in (BASE, VIEW)]
-        self._records = [each.records(part) for each in files]
-        self._bytes = [each.rows(part) for each in files]
-        self._ends = [np.cumsum(sizes(records)) for records in self._records]
-        self._places: list[dict[tuple[int, int], int]] | None = None
+        self._files, self._part = files, part
 
     def of(self, address: int, key: int) -> tuple[RawCells | None, RawCells | None]:
         """The rows of base and view under that key; the base's own wherever it stands, if nothing is under that key."""
-        base, view = (places.get((address, key)) for places in self._by_key())
+        base, view = (places.get((address, key)) for places in self._places)
         return self._row(BASE, base), self._row(VIEW, view)
 
     def all(self) -> Iterator[tuple[int, tuple[RawCells | None, RawCells | None]]]:
         """Each address and the rows under each of its keys."""
-        base, view = self._by_key()
+        base, view = self._places
         for address, key in base.keys() | view.keys():
             if key:
                 yield address, self.of(address, key)
@@ -325,13 +324,25 @@ class _Shown:
         named = row[: self._keys] if row else (None,) * self._keys
         return RawDifference(kind, named, base and base[self._keys :], view and view[self._keys :], reason)
 
-    def _by_key(self) -> list[dict[tuple[int, int], int]]:
-        if self._places is None:
-            self._places = [
-                dict(zip(map(tuple, records[:, [ADDRESS, KEY]].tolist()), range(len(records)), strict=True))
-                for records in self._records
-            ]
-        return self._places
+    # Read when a row is asked for: of most parts none is.
+    @cached_property
+    def _records(self) -> list[Words]:
+        return [each.records(self._part) for each in self._files]
+
+    @cached_property
+    def _bytes(self) -> list[bytes]:
+        return [each.rows(self._part) for each in self._files]
+
+    @cached_property
+    def _ends(self) -> list[npt.NDArray[np.int64]]:
+        return [np.cumsum(sizes(records)) for records in self._records]
+
+    @cached_property
+    def _places(self) -> list[dict[tuple[int, int], int]]:
+        return [
+            dict(zip(map(tuple, records[:, [ADDRESS, KEY]].tolist()), range(len(records)), strict=True))
+            for records in self._records
+        ]
 
     def _row(self, side: int, place: int | None) -> RawCells | None:
         if place is None:
@@ -345,8 +356,8 @@ class _ScanBatch:
     """What two scans settled; each difference is put together when it is asked for."""
 
     units: Units
-    codes: np.ndarray[tuple[int], np.dtype[np.int8]]
-    places: np.ndarray[tuple[int], np.dtype[np.int64]]
+    codes: npt.NDArray[np.int8]
+    places: npt.NDArray[np.int64]
     shown: _Shown
 
     @property
@@ -375,7 +386,7 @@ def _layout(columns: LookColumns, side: int) -> RecordLayout:
     return RecordLayout(keys, values, times, own, columns.address, tuple(proof), moving)
 
 
-def _among(records: Words, wanted: Words) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _among(records: Words, wanted: Words) -> npt.NDArray[np.bool_]:
     """Which records have one of the addresses, which are sorted."""
     if not len(wanted):
         return np.zeros(len(records), bool)
