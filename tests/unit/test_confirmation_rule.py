@@ -51,7 +51,8 @@ def world(chance: random.Random, kinds: list[str], *, keyed: bool = False, **mor
     return World(chance, kinds, chance.choice(RATES), keyed, skew, slow=slow, **more)  # type: ignore[arg-type]
 
 
-# 800 x 25 histories: 20,000.
+# 800 x 25 histories, 20,000: a minute of CPU.
+@pytest.mark.timeout(900)
 @settings(max_examples=800)
 @given(seed=st.integers(0, 2**48))
 def test_a_view_within_its_grace_period_is_never_at_fault(seed: int) -> None:
