@@ -238,7 +238,8 @@ def test_a_balance_that_is_no_readable_number_is_named(ask: Ask, exchange: Profi
     assert "wallet_journal.balance cannot be read: its value is 0x0000000077" in result.message
     result = ask("L003", exchange)
     assert result.verdict is Verdict.UNKNOWN
-    assert "cannot be read: its value is 0x0000000077" in result.message
+    assert "The first: account" in result.message
+    assert "0x0000000077" in result.message
     assert len(result.message) < 1000
 
 
