@@ -87,7 +87,7 @@ class Draws:
             found = [each for each in pool.map(partial(self._read, side, until), ranges) if each]
         if len(found) < len(ranges):
             return [drawn for drawn, _ in found if drawn.unread], False
-        owners = {self._raw(row): (drawn, row) for drawn, rows in found for row in rows}
+        owners = {self._columns.raw_key(row): (drawn, row) for drawn, rows in found for row in rows}
         try:
             for answer in Lookup(self._reader, self._sides[1 - side], self._pace).rows(owners, until):
                 if answer.unread == GONE:
@@ -130,13 +130,15 @@ class Draws:
             self._failures += error.kind != "unavailable"
 
     def _judge(self, side: int, answer: Answer, owners: Mapping[RawKey, tuple[Drawn, RawCells]]) -> None:
-        found = {self._identity(row): row for row in answer.rows if None not in row[: self._columns.keys]}
+        found = {
+            self._columns.key_of(row): row for row in answer.rows if None not in row[: self._columns.keys]
+        }
         for raw in answer.keys:
             drawn, mine = owners[raw]
             if answer.unread:
                 drawn.unread = answer.unread
                 continue
-            theirs = found.get(self._identity(mine))
+            theirs = found.get(self._columns.key_of(mine))
             if mine != theirs:
                 self._suspect(side, drawn, mine, theirs)
 
@@ -144,15 +146,12 @@ class Draws:
         first, second = (mine, theirs) if side == BASE else (theirs, mine)
         seen = self._values(first), self._values(second)
         if kind := difference(*seen):
-            raw = self._raw(first) if first else None, self._raw(second) if second else None
-            suspect = Suspect(self._identity(mine), *raw)
+            raw = (
+                self._columns.raw_key(first) if first else None,
+                self._columns.raw_key(second) if second else None,
+            )
+            suspect = Suspect(self._columns.key_of(mine), *raw)
             drawn.met[suspect.key] = Met(suspect, seen, kind)
 
     def _values(self, row: RawCells | None) -> RawCells | None:
         return row[self._columns.keys :] if row else None
-
-    def _raw(self, row: RawCells) -> RawKey:
-        return tuple(cell or b"" for cell in row[: self._columns.keys])
-
-    def _identity(self, row: RawCells) -> RawKey:
-        return self._columns.identity.of(row[: self._columns.keys])

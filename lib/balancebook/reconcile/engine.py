@@ -267,7 +267,7 @@ class Engine:
         base, view = differing_aside(*map(FoundRows.joined, under_way.aside))
         for side, rows in ((BASE, base), (VIEW, view)):
             for row in rows:
-                suspects.note(side, tuple(cell or b"" for cell in row[: self._layout.keys]))
+                suspects.note(side, self._columns.raw_key(row))
         return only[BASE] + len(base), only[VIEW] + len(view)
 
     def _look_at(self, suspects: Suspects, only: tuple[int, int]) -> None:
@@ -356,8 +356,7 @@ def _listed(settling: Settling, suspects: Suspects) -> Iterator[Listed]:
     """What became of the suspects, some thousands at a time."""
     listed = Listed()
     for found in settling.outcomes(suspects):
-        key = found.suspect.spelled(VIEW)
-        listed.append(RawDifference(found.kind, key, found.base, found.view, found.reason))
+        listed.append(found.difference)
         if len(listed) >= _LISTED:
             yield listed
             listed = Listed()

@@ -15,11 +15,9 @@ from balancebook.reconcile.confirm.columns import look_columns
 from balancebook.reconcile.confirm.rule import GONE
 from balancebook.reconcile.confirm.settle import Settling
 from balancebook.reconcile.confirm.suspects import Suspects
-from balancebook.reconcile.found import RawDifference
 from balancebook.reconcile.grouping import Asked, Group, Grouping
 from balancebook.reconcile.keys_file import Keys
 from balancebook.reconcile.kinds import Kind
-from balancebook.reconcile.model.identity import RawKey
 from balancebook.reconcile.report import ComparisonReport, Difference, counts_disagree, summed_up
 from balancebook.reconcile.sides import BASE, VIEW, Side, base_side, types_of, view_side
 from balancebook.reconcile.slices import Slice, SliceReader
@@ -145,7 +143,7 @@ class _Comparison:
             self._other_side,
             self.budget_rows,
             self._tell,
-            self._identity,
+            self._columns.key_of,
             self.pace,
         )
         # Of those compared: rows, rows that one side alone has, and partitions, of base and view.
@@ -189,7 +187,7 @@ class _Comparison:
             for side, rows in enumerate(group):
                 self._only[side] += len(rows)
                 for row in rows:
-                    suspects.note(side, self._key(row))
+                    suspects.note(side, self._columns.raw_key(row))
             if len(suspects) >= _AT_ONCE:
                 yield from self._confirmed(suspects)
                 suspects = Suspects(self._columns.identity)
@@ -202,8 +200,7 @@ class _Comparison:
             if found.kind is Kind.LAGGING and scanned is not None and not scanned.complete:
                 continue
             self._gone += found.reason == GONE
-            key = found.suspect.spelled(VIEW)
-            yield RawDifference(found.kind, key, found.base, found.view, found.reason).decoded(self._types)
+            yield found.difference.decoded(self._types)
 
     def _compared(self, groups: Sequence[Group]) -> Iterator[tuple[list[RawCells], list[RawCells]]]:
         """The rows of base and view that differ, of each group."""
@@ -258,9 +255,9 @@ class _Comparison:
                 present.add(number)
                 counted[self._asked_is if asked else 1 - self._asked_is] += 1
                 if not asked:
-                    held[self._identity(row)] = row
+                    held[self._columns.key_of(row)] = row
                     continue
-                other = held.pop(self._identity(row), None)
+                other = held.pop(self._columns.key_of(row), None)
                 if other is None or other[self._columns.keys :] != row[self._columns.keys :]:
                     differing[self._asked_is].append(row)
                     differing[1 - self._asked_is].extend([other] if other else [])
@@ -271,12 +268,6 @@ class _Comparison:
         differing[1 - self._asked_is].extend(held.values())
         held.clear()
         return differing
-
-    def _key(self, row: RawCells) -> RawKey:
-        return tuple(cell or b"" for cell in row[: self._columns.keys])
-
-    def _identity(self, row: RawCells) -> RawKey:
-        return self._columns.identity.of(row[: self._columns.keys])
 
     def _derived(self, side: Side, row: RawCells) -> bool:
         """Whether a view that filters has such rows: of the base, others come too."""

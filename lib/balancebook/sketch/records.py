@@ -75,18 +75,6 @@ def flagged(records: Words, flag: int) -> npt.NDArray[np.bool_]:
     return np.asarray((records[:, FLAGS] & np.uint64(flag)) != 0)
 
 
-def cells_of(row: bytes) -> tuple[bytes | None, ...]:
-    """The cells of a row's bytes, None for null."""
-    cells: list[bytes | None] = []
-    at = 0
-    while at < len(row):
-        length = int.from_bytes(row[at : at + 4], "big", signed=True)
-        at += 4
-        cells.append(None if length < 0 else row[at : at + length])
-        at += max(length, 0)
-    return tuple(cells)
-
-
 def joined(parts: Sequence[Words]) -> Words:
     """All of them, in that order."""
     return np.concatenate(parts) if parts else np.empty((0, WORDS), np.uint64)

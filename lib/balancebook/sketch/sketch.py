@@ -197,14 +197,8 @@ class FoundRows:
 
     def cells(self, row: int) -> tuple[bytes | None, ...]:
         """The cells of one of them, None for null."""
-        at, end = int(self.ends[row - 1]) if row else 0, int(self.ends[row])
-        cells: list[bytes | None] = []
-        while at < end:
-            length = int.from_bytes(self.body[at : at + 4], "big", signed=True)
-            at += 4
-            cells.append(None if length < 0 else self.body[at : at + length])
-            at += max(length, 0)
-        return tuple(cells)
+        begin = int(self.ends[row - 1]) if row else 0
+        return cells_of(self.body[begin : int(self.ends[row])])
 
     @staticmethod
     def joined(parts: Sequence[FoundRows]) -> FoundRows:
@@ -216,6 +210,18 @@ class FoundRows:
         return FoundRows(
             b"".join(part.body for part in parts), ends, np.concatenate([p.lanes for p in parts])
         )
+
+
+def cells_of(row: bytes) -> tuple[bytes | None, ...]:
+    """The cells of a row's bytes, None for null."""
+    cells: list[bytes | None] = []
+    at = 0
+    while at < len(row):
+        length = int.from_bytes(row[at : at + 4], "big", signed=True)
+        at += 4
+        cells.append(None if length < 0 else row[at : at + length])
+        at += max(length, 0)
+    return tuple(cells)
 
 
 def _taken(body: Page, bounds: npt.NDArray[np.int64], lanes: Words) -> FoundRows:

@@ -113,8 +113,7 @@ class KeyLooker:
         return read
 
     def _identity(self, side: int, row: RawCells) -> RawKey:
-        key = row[: self.columns.keys]
-        return self.columns.base_key(key) if side == BASE else self.columns.identity.of(key)
+        return self.columns.base_key(row) if side == BASE else self.columns.key_of(row)
 
 
 @dataclass(slots=True)

@@ -35,11 +35,11 @@ from balancebook.sketch.records import (
     KEY,
     RecordLayout,
     RecordReader,
-    cells_of,
     flagged,
     joined,
     sizes,
 )
+from balancebook.sketch.sketch import cells_of
 from balancebook.store.pace import Pace
 from balancebook.store.ranges import Progress, RangeTask, ScanReport, tasks_by_turns
 from balancebook.store.raw import RawCells, RawPage, raw_pages
@@ -246,8 +246,7 @@ class _Scans:
     def _note(self, rows: tuple[RawCells | None, RawCells | None]) -> None:
         for side, row in zip((BASE, VIEW), rows, strict=True):
             if row is not None:
-                key = row[: self.how.columns.keys]
-                self.suspects.note(side, tuple(cell or b"" for cell in key))
+                self.suspects.note(side, self.how.columns.raw_key(row))
 
     def _by_key(self) -> Iterator[Batch]:
         if self.unnamed:
@@ -255,9 +254,7 @@ class _Scans:
         if len(self.suspects):
             self.how.told(f"{len(self.suspects):,} rows are written all the time: looking at them by key")
         listed = Listed()
-        for outcome in self.how.settling.outcomes(self.suspects):
-            key = outcome.suspect.spelled(VIEW)
-            listed.append(RawDifference(outcome.kind, key, outcome.base, outcome.view, outcome.reason))
+        listed.extend(outcome.difference for outcome in self.how.settling.outcomes(self.suspects))
         yield listed
 
     def _looked_for_again(self) -> Batch:

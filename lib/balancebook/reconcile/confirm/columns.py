@@ -68,6 +68,14 @@ class LookColumns:
         """Of a key of the view, the base's primary key in its normal form."""
         return self.base_identity.of([key[place] for place in self.address])
 
+    def raw_key(self, row: RawCells) -> RawKey:
+        """The view's key of a row of either side, as the row has it."""
+        return tuple(cell or b"" for cell in row[: self.keys])
+
+    def key_of(self, row: RawCells) -> RawKey:
+        """The same in its normal form."""
+        return self.identity.of(row[: self.keys])
+
     def view_row(self, row: RawCells) -> Cells:
         """A row of the view as the rule takes it."""
         return self._cells(row)

@@ -12,8 +12,10 @@ from itertools import islice
 from balancebook.reconcile.confirm.by_key import NO_TIME, SEVERAL, KeyLooker
 from balancebook.reconcile.confirm.rule import IN_STEP, Judgement, Look, judge
 from balancebook.reconcile.confirm.suspects import Suspect
+from balancebook.reconcile.found import RawDifference
 from balancebook.reconcile.kinds import Kind
 from balancebook.reconcile.lookup import GONE
+from balancebook.reconcile.sides import VIEW
 from balancebook.store.raw import RawCells
 
 BEHIND = "a replica does not have what the quorum has"
@@ -35,6 +37,11 @@ class Outcome:
     reason: str
     base: RawCells | None
     view: RawCells | None
+
+    @property
+    def difference(self) -> RawDifference:
+        """The same as a difference, under the key as the view writes it."""
+        return RawDifference(self.kind, self.suspect.spelled(VIEW), self.base, self.view, self.reason)
 
 
 @dataclass(slots=True)

@@ -40,7 +40,7 @@ class Suspect:
 
 @dataclass
 class Suspects:
-    """All of them. only: how many of the rows noted were those of base and view."""
+    """All of them, in the order in which they were noted first."""
 
     identity: KeyIdentity
     by_key: dict[RawKey, Suspect] = field(default_factory=dict)
