@@ -124,7 +124,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def server(environment: dict[str, str]) -> Iterator[Node]:
     """The shared node, running. Leave it running: whoever kills or pauses takes a `disposable` one."""
     state = Path(environment["BALANCEBOOK_STATE"])
-    node = new_node(state / "server")
+    node = new_node(state / "server", lasting=False)
     try:
         node.start()
         write_server_state(state, node)

@@ -14,13 +14,14 @@ from pathlib import Path
 import pytest
 from cassandra.cluster import Session
 from cassandra.query import BoundStatement
+from distributed import LocalCluster
 
 from balancebook.demo.faults import Injector
 from balancebook.demo.node import Node
 from balancebook.demo.schema import create_schema
 from balancebook.reconcile import engine
 from balancebook.reconcile.engine import reconcile
-from balancebook.reconcile.executors import processes
+from balancebook.reconcile.executors import dask, processes
 from balancebook.reconcile.keys_file import read_keys
 from balancebook.reconcile.kinds import FAULTS, Kind
 from balancebook.reconcile.options import Options, layout_of
@@ -286,6 +287,17 @@ def by_workers(reader: Reader, view: View, _: Path) -> ComparisonReport:
         return reconcile(reader, view, Options(grace_s=GRACE_S), folder)
 
 
+def by_dask(reader: Reader, view: View, _: Path) -> ComparisonReport:
+    """The workers of a Dask scheduler read and fold."""
+    with (
+        LocalCluster(  # type: ignore[no-untyped-call]
+            n_workers=2, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None
+        ) as cluster,
+        dask(cluster.scheduler_address, reader.profile) as folder,
+    ):
+        return reconcile(reader, view, Options(grace_s=GRACE_S), folder)
+
+
 WAYS = {
     "full": full,
     "by scan": by_scan,
@@ -293,11 +305,14 @@ WAYS = {
     "by keys": by_keys,
     "sampled": in_a_sample,
     "workers": by_workers,
+    "dask": by_dask,
 }
 
 
-# With workers only two of them: each starts two processes, which takes seconds, and what follows is the same.
-PAIRS = [(name, way) for name in CASES for way in WAYS if way != "workers" or name in list(CASES)[:2]]
+# With workers and Dask only two cases: they start processes, which takes seconds, and what follows is the same.
+PAIRS = [
+    (name, way) for name in CASES for way in WAYS if way not in ("workers", "dask") or name in list(CASES)[:2]
+]
 
 
 @pytest.mark.parametrize(("name", "way"), PAIRS)

@@ -14,11 +14,11 @@ import pytest
 from cassandra.cluster import Session
 from cassandra.concurrent import execute_concurrent_with_args
 
-from balancebook.demo.faults import command
+from balancebook.demo.faults import builds, command
 from balancebook.demo.faults.journal import Fault, Journal
 from balancebook.demo.faults.kinds import KINDS, MIXED, FaultError
 from balancebook.demo.faults.plan import make_plan
-from balancebook.demo.faults.target import open_target
+from balancebook.demo.faults.target import Target, open_target
 from balancebook.demo.node import Node
 from balancebook.demo.schema import LEDGER, VIEW, create_schema
 from balancebook.demo.services import write_server_state
@@ -228,7 +228,7 @@ def test_one_fault_at_a_time_and_none_undone_over_new_rows(
 
 KILLED = """\
 import os, sys
-from balancebook.demo.faults import command
+from balancebook.demo.faults import builds, command
 from balancebook.settings import load_profile, retarget
 setattr(command, sys.argv[1], lambda *_: os._exit(9))
 command.inject("mix", retarget(load_profile("embedded"), keyspace=sys.argv[2]))
@@ -311,6 +311,20 @@ def test_a_build_that_is_over_before_it_is_stopped(
         command.inject("build_stopped", wide, env=environment)
     assert command.status(env=environment) is None
     assert reconciled(reader, wide).report.verdict is Verdict.PASS
+
+
+def test_a_build_stopped_when_all_its_rows_are_there(
+    wide: Profile, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told_as_stopped(target: Target) -> bool:
+        while builds._health(target).state != "healthy":
+            time.sleep(0.05)
+        return True
+
+    monkeypatch.setattr(builds, "_stopped", told_as_stopped)
+    monkeypatch.setattr(Admin, "stop_view_build", lambda _: None)
+    with pytest.raises(FaultError, match="too few rows"):
+        command.inject("build_stopped", wide, env=environment)
 
 
 @pytest.fixture

@@ -261,19 +261,6 @@ def test_a_deadline_holds_for_drawing_grace_and_confirming(
     assert 0.5 < report.seconds < 3 + reader.profile.limits.request_timeout_s
 
 
-def until_rows_are_met(reader: Reader, view: View) -> SampledReport:
-    """A sample of a server that has just come back: while its estimates cannot be read, the ranges drawn are too narrow
-    to hold a row, and that is unknown."""
-    for _ in range(20):
-        report = drawn(reader, view, ranges=64)
-        if report.rows_base:
-            return report
-        assert report.verdict is Verdict.UNKNOWN
-        assert "no row was met" in report.message or not report.complete
-        time.sleep(0.5)
-    raise AssertionError("no row was met in twenty samples")
-
-
 @pytest.mark.usefixtures("fine")
 def test_a_server_paused_meanwhile_leaves_the_ranges_unknown(
     disposable: Callable[..., Node], profile_of: Callable[..., Profile]
@@ -296,7 +283,9 @@ def test_a_server_paused_meanwhile_leaves_the_ranges_unknown(
         assert f"token ranges ({lo}, {hi}]" in report.message
         assert report.seconds < 5
         assert unread.verdict is Verdict.UNKNOWN
-        assert until_rows_are_met(reader, view).verdict is Verdict.PASS
+        # Enough of the 10,000 ranges that some hold one of the 20 partitions.
+        back = drawn(reader, view, ranges=2000)
+        assert (back.verdict, back.complete) == (Verdict.PASS, True), back.message
         try:
             # The time ends before the server's silence is noticed.
             late = drawn(reader, view, deadline_s=1, progress=lambda *_: node.pause())

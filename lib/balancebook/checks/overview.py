@@ -43,11 +43,12 @@ def layers(ctx: Context, user_id: int | str, assets_from: str = "scan") -> pd.Da
     rows = [(name, *(_shown(side, name) for side in sides.values())) for name in names]
     frame = pd.DataFrame(rows, columns=["asset", *sides], dtype=object)
     # A gateway may leave out a zero, or show one: G003 judges it by the profile.
-    zeros = {"view": (), "gateway": ("0", _text(ctx, Decimal(0), Decimal(0)))}
+    zeros: dict[str, tuple[str, ...]] = {"view": (), "gateway": ("0", _text(ctx, Decimal(0), Decimal(0)))}
+    beside = [layer for layer in sides if layer != "base"]
     frame["differs"] = [
         ", ".join(
             layer
-            for layer in zeros
+            for layer in beside
             if row[layer] != "?" and not _is_as(row["base"], row[layer], zeros[layer])
         )
         for _, row in frame.iterrows()

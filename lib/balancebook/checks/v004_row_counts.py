@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from balancebook.checks.base import Finding, NotAsked, check, failed, passed, unknown
+from balancebook.checks.base import Finding, check, failed, passed, unknown
+from balancebook.checks.comparison import compare
 from balancebook.checks.context import Context
 from balancebook.errors import BalancebookError
+from balancebook.reconcile.kinds import Kind
+from balancebook.reconcile.report import ComparisonReport
 from balancebook.store.count import count_rows
-from balancebook.store.definition import definition_of
 from balancebook.store.estimate import estimate
 from balancebook.store.schema import Table, View, read_table
+from balancebook.verdict import Verdict
 
 
 @check("V004", "row_counts")
 def row_counts(ctx: Context) -> Finding:
     """Do base and view have the same number of rows?
 
-    Unequal counts, twice and at least the grace period apart, prove that rows are missing or left over. Equal counts
-    prove nothing: one row lost and one left over are equal too. What is in step is V005's to say. A view that filters
-    its rows has fewer of them than the base, as it should: there a count proves nothing at all, and it is skipped.
+    Counts that stay unequal over the grace period are a suspicion: of tables that are written to, two counts see two
+    moments. The rows are compared then, and a fault is what they show to be missing or left over. Equal counts prove
+    nothing: one row lost and one left over are equal too. A view that filters its rows has fewer of them than the base,
+    as it should: there a count proves nothing at all, and it is skipped.
     """
     base, view = _sides(ctx)
     for table in (base, view):
@@ -39,7 +43,15 @@ def row_counts(ctx: Context) -> Finding:
             )
         if attempt == 0:
             ctx.sleep(ctx.grace_s)
-    return failed(f"{_said(low, high, in_view)}.", counts=_counts(low, in_view))
+    return _by_rows(compare(ctx), _said(low, high, in_view), _counts(low, in_view))
+
+
+def _by_rows(report: ComparisonReport, said: str, counts: dict[str, int]) -> Finding:
+    if report.counts[Kind.LOST] or report.counts[Kind.ORPHAN]:
+        return failed(f"{said}. {report.message}", counts=counts)
+    if report.verdict is Verdict.UNKNOWN or not report.complete:
+        return unknown(f"{said}, and which rows that are could not be read. {report.message}", counts=counts)
+    return passed(f"{said} at the time of each count; no row is missing or left over.", counts=counts)
 
 
 def _said(low: int, high: int, in_view: int) -> str:
@@ -58,11 +70,6 @@ def _sides(ctx: Context) -> tuple[Table, View]:
     base = read_table(ctx.reader, view.keyspace, view.base_name)
     if base is None:
         raise BalancebookError(f"The base table {view.base_name} is gone.", "See V001.")
-    keys = {f'"{column.name}" IS NOT NULL' for column in (*view.partition_key, *view.clustering_key)}
-    if definition_of(view).where - keys:
-        raise NotAsked(
-            f"{view.name} filters its rows, so its row count proves nothing; V005 compares row by row"
-        )
     return base, view
 
 

@@ -63,7 +63,10 @@ class NodeConfig:
     """Where a node lives and listens (loopback only, else UsageError). `home` holds its data, settings and logs.
 
     quick: it is up in seconds, in little memory; else it runs as a server does, with G1 and all of the compiler, which
-    is what measuring needs. seed: the ADDRESS:PORT of a node whose ring it joins; it then has the same storage port.
+    is what measuring needs. lasting: what was acknowledged survives a kill; else schema changes and writes wait for no
+    disk, which halves the work of many small tables (SchemaConstants, cassandra.test.flush_local_schema_changes), and
+    the node may not be started again. seed: the ADDRESS:PORT of a node whose ring it joins; it then has the same
+    storage port.
     """
 
     home: Path
@@ -73,6 +76,7 @@ class NodeConfig:
     admin_port: int = 18778
     heap_mb: int = 512
     quick: bool = True
+    lasting: bool = True
     seed: str | None = None
     auth: bool = False
     tls: TlsServer | None = None

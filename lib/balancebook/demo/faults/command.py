@@ -22,7 +22,7 @@ from balancebook.demo.node import Node
 from balancebook.demo.processes import locked
 from balancebook.demo.services import running_node
 from balancebook.errors import UsageError
-from balancebook.reconcile.values import cell_json, hashable_key, order_key
+from balancebook.reconcile.values import cell_json, order_key
 from balancebook.settings import Profile, state_dir
 from balancebook.verdict import Json
 
@@ -206,18 +206,11 @@ class _Injection:
             verify(target, steps)
         elif self.kind.name == "view_emptied":
             target.admin.truncate(target.keyspace, target.view.name)
-            self.note("injecting", self.missing())
+            self.note("injecting", _lost(target.missing_keys()))
         elif self.kind.name == "building":
             rebuild(target)
         else:
-            stop_build(target)
-            self.note("injecting", self.missing())
-
-    def missing(self) -> list[tuple[str, Key]]:
-        """All keys that the base derives and the view, whose rows are some of them, has not."""
-        target = self.target
-        there = set(map(hashable_key, target.view_keys()))
-        return [("LOST", key) for key in target.derived_keys() if hashable_key(key) not in there]
+            self.note("injecting", _lost(stop_build(target)))
 
     def note(self, stage: str, differences: Iterable[tuple[str, Key]] = ()) -> None:
         found = list(differences)
@@ -245,6 +238,10 @@ class _Injection:
         except BaseException:
             self.progress("cut off in the middle: balancebook fault undo brings back what was there")
             raise
+
+
+def _lost(keys: Iterable[Key]) -> list[tuple[str, Key]]:
+    return [("LOST", key) for key in keys]
 
 
 def inject_steps(target: Target, steps: Iterable[Step]) -> None:

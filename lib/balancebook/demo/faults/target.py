@@ -19,6 +19,7 @@ from balancebook.demo.faults.inject import Injector
 from balancebook.demo.faults.kinds import FaultError
 from balancebook.demo.node import Node
 from balancebook.errors import UsageError
+from balancebook.reconcile.values import hashable_key
 from balancebook.settings import Profile
 from balancebook.store.admin import Admin
 from balancebook.store.connect import close, connect
@@ -100,6 +101,11 @@ class Target:
     def view_keys(self) -> Iterator[Key]:
         """The keys of all rows of the view."""
         return self._all(self.view, self.key)
+
+    def missing_keys(self) -> list[Key]:
+        """All keys that the base derives and the view lacks."""
+        there = set(map(hashable_key, self.view_keys()))
+        return [key for key in self.derived_keys() if hashable_key(key) not in there]
 
     def partitions(self) -> Iterator[Key]:
         """The partition keys of the base, each once."""
