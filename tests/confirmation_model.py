@@ -2,7 +2,8 @@
 
 Mutations of the base happen at a time and carry a write time, which clocks may set ahead or back. A cell is that of the
 last write (of equal write times a deletion wins, then the larger value). The view holds each mutation after a lag of
-its own, below the grace period, so in any order. A fault is one more mutation that reached the view alone.
+its own, below the grace period, so in any order. A fault is one more mutation that reached the view alone, or one that
+never reached it.
 """
 
 from __future__ import annotations
@@ -80,7 +81,8 @@ class Merged:
 
 @dataclass
 class World:
-    """One history. `keyed`: the view's key holds a column of the base that is not in the base's own key."""
+    """One history. `keyed`: the view's key holds a column of the base that is not in the base's own key. faults: what
+    reached the view alone. missed: what never reached it; `inserted`: whether the row itself did."""
 
     chance: random.Random
     kinds: Sequence[str]
@@ -89,14 +91,17 @@ class World:
     skew_s: float = 0.0
     faults: list[Mutation] = field(default_factory=list)
     slow: str = "mixed"
+    missed: list[Mutation] = field(default_factory=list)
+    inserted: bool = True
 
     def __post_init__(self) -> None:
         first = dict.fromkeys((*SELECTED, UNSELECTED), 0) | {"": 1, KEY: _HOME}
         begun = Mutation(_BEGINNING, self._stamp(_BEGINNING) - 10**8, first)
-        self._written = deque([(begun, _BEGINNING)])
+        self._written: deque[tuple[Mutation, float]] = deque()
         self._until = _BEGINNING
-        # Of base and view: what both have for sure.
-        self._settled = Merged(), Merged().with_all(self.faults)
+        # Of base and view: what each has for sure.
+        arrived = [begun] if self.inserted else []
+        self._settled = Merged().with_all([begun, *self.missed]), Merged().with_all([*arrived, *self.faults])
 
     def _write_until(self, now: float) -> None:
         """Let the writers go on. What every view has by now is merged: a look costs the last mutations alone."""

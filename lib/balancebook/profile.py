@@ -146,7 +146,7 @@ class Profile(Model):
     trades: TradesSchema = TradesSchema()
     registry: Registry
     view_definition: Path | None = None
-    grace_s: float = Field(default=10.0, ge=0, le=86_400, allow_inf_nan=False)
+    grace_s: float = Field(default=10.0, ge=0.1, le=86_400, allow_inf_nan=False)
     limits: Limits = Limits()
 
     @model_validator(mode="after")

@@ -102,6 +102,34 @@ def test_a_view_that_catches_up_within_the_grace_period(
     assert waited == [ledger.grace_s] * 2
 
 
+@pytest.mark.check("Q001", "unknown")
+@pytest.mark.check("Q003", "unknown")
+def test_an_answer_that_is_wrong_twice_and_not_alike_is_not_right(
+    ask: Ask, ledger: Profile, book: Book, fault: Injector
+) -> None:
+    user = 2006
+    params = {"strategy": "group_by", "user_id": user}
+    rows = [(user, asset, 1, 10, 0) for asset in (1, 2)]
+    book(*rows)
+    fault.lost(key(user, 1, 1))
+
+    def another_is_lost(_: float) -> None:
+        book(*rows)
+        fault.lost(key(user, 2, 1))
+
+    found = ask("Q001", ledger, sleep=another_is_lost, **params)
+    assert (found.verdict, "USDT lost: wrong at both reads" in found.message) == (Verdict.UNKNOWN, True)
+    book(*rows)
+    fault.mismatch(key(user, 1, 1) | {"avail": 11})
+
+    def another_is_wrong(_: float) -> None:
+        book(*rows)
+        fault.mismatch(key(user, 2, 1) | {"avail": 11})
+
+    found = ask("Q003", ledger, sleep=another_is_wrong, **params)
+    assert (found.verdict, "USDT wrong at both reads" in found.message) == (Verdict.UNKNOWN, True)
+
+
 @pytest.mark.check("Q001", "pass")
 @pytest.mark.check("Q003", "pass")
 def test_a_view_ahead_of_the_base_that_was_asked(

@@ -11,6 +11,7 @@ from cassandra.cluster import Session
 
 from balancebook.demo.faults import Injector
 from balancebook.demo.schema import create_schema
+from balancebook.store.pace import Pace
 from balancebook.store.reader import Reader
 from balancebook.verdict import Verdict
 from oracle import read_and_compare
@@ -183,7 +184,9 @@ def test_an_empty_number_in_the_key_is_named_by_its_token(
     empty = "(p, c, v) VALUES (1, blob_as_int(0x), 5)"
     rows = (*(f"(p, c, v) VALUES (1, {n}, 1)" for n in range(5)), empty.replace("5", "1"))
     view = made(session, reader, place, Shape("p int, c int, v int", "p, c", "*", "p, c", rows, (), {}))
-    assert compared(reader, view).counts == counts()
+    for pace in (None, Pace(rate=10**6)):
+        # The names were to be short, and are read again with tokens.
+        assert compared(reader, view, pace=pace).counts == counts()
     fault.import_cells(view.name, [(f"INSERT INTO {{table}} {row}", ()) for row in (empty, rows[3])])
     fault.import_cells(view.name, [("INSERT INTO {table} (p, c, v) VALUES (1, 3, 5)", ())])
     report = compared(reader, view)

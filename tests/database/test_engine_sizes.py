@@ -14,6 +14,11 @@ from cassandra.concurrent import execute_concurrent_with_args
 from balancebook.demo.faults import Injector
 from balancebook.demo.node import Node
 from balancebook.demo.schema import create_schema
+from balancebook.reconcile.confirm import by_scan, record_files
+from balancebook.reconcile.confirm.by_key import KeyLooker
+from balancebook.reconcile.confirm.record_files import RecordFiles
+from balancebook.reconcile.engine import Engine
+from balancebook.reconcile.fold import Counts
 from balancebook.store.reader import Reader
 from balancebook.verdict import Verdict
 from oracle import read_and_compare
@@ -68,6 +73,57 @@ def test_without_room_on_the_disk_nothing_is_claimed(
 def test_the_files_of_scans_are_removed(reader: Reader, ledger: str, tmp_path: Path) -> None:
     assert compared(reader, there(reader, ledger), most_by_key=5, folder=tmp_path).verdict is Verdict.FAIL
     assert not list(tmp_path.iterdir())
+
+
+def test_the_files_of_scans_need_no_more_than_was_said(
+    reader: Reader, ledger: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written, append = [0], RecordFiles._append
+
+    def appended(files: RecordFiles, name: str, data: bytes) -> None:
+        written[0] += len(data)
+        append(files, name, data)
+
+    monkeypatch.setattr(RecordFiles, "_append", appended)
+    promised, needed = [0], record_files.needed_bytes
+
+    def kept(rows: int, row_bytes: int, *, replicated: bool) -> int:
+        promised[0] = needed(rows, row_bytes, replicated=replicated)
+        return promised[0]
+
+    monkeypatch.setattr(by_scan, "needed_bytes", kept)
+    for replicated in (False, True):
+        monkeypatch.setattr(KeyLooker, "replicated", replicated)
+        written[0] = 0
+        assert compared(reader, there(reader, ledger), most_by_key=0, folder=tmp_path).verdict is Verdict.FAIL
+        assert 0 < written[0] <= promised[0]
+
+
+def test_scans_that_cannot_be_read_at_a_quorum_name_nothing(
+    reader: Reader, ledger: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One node cannot answer for three: none of what single replicas showed is blamed on a replica."""
+    monkeypatch.setattr(by_scan, "CONFIRM_CONSISTENCY", "THREE")
+    differing = sum(compared(reader, there(reader, ledger)).counts.values())
+    for replicated in (False, True):
+        monkeypatch.setattr(KeyLooker, "replicated", replicated)
+        report = compared(reader, there(reader, ledger), most_by_key=0)
+        assert (report.verdict, report.counts) == (Verdict.UNKNOWN, counts(UNKNOWN=differing))
+
+
+def test_the_rows_of_the_confirming_scan_are_those_that_are_said(
+    reader: Reader, ledger: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if the first pass had met a replica that has hardly a row, and the confirming scan a better one."""
+    by_key = compared(reader, there(reader, ledger))
+    looked_at = Engine._confirm_by_scan
+    monkeypatch.setattr(Engine, "_confirm_by_scan", lambda engine, count: looked_at(engine, count + 1000))
+    monkeypatch.setattr(Engine, "_counts", (Counts(rows=10**6), Counts(rows=3)))
+    report = compared(reader, there(reader, ledger), most_by_key=0)
+    assert (report.rows_base, report.rows_view) == (by_key.rows_base, by_key.rows_view)
+    assert report.counts == by_key.counts
+    assert report.in_step_since == 1000
+    assert "About 1,000 more rows of both sides differed at first" in report.aside
 
 
 def test_beyond_the_budget_nothing_is_claimed(reader: Reader, ledger: str) -> None:

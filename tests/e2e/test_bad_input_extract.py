@@ -10,6 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from balancebook.errors import UsageError
+from balancebook.explore.extract_file import usable_path
 from checking import THREE_ASSETS
 from e2e.commands import Desk, assert_refused
 
@@ -35,7 +37,18 @@ PLACES: dict[str, tuple[Callable[[Path], object], str, str]] = {
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_what_cannot_be_an_extract_is_refused_before_anything_runs(desk: Desk, place: str) -> None:
+def test_what_cannot_be_an_extract(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    make, given, said = PLACES[place]
+    make(tmp_path / "there")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=said) as refused:
+        usable_path(given)
+    assert refused.value.parameter == "extract"
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".x")]
+
+
+@pytest.mark.parametrize("place", ["foreign Parquet", "below a file"])
+def test_it_is_refused_before_anything_runs(desk: Desk, place: str) -> None:
     make, given, said = PLACES[place]
     make(desk.folder / "there")
     desk.profile()

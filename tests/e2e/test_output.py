@@ -50,8 +50,7 @@ def _done(
     )
 
 
-@pytest.mark.parametrize("as_json", [(), ("--json",)])
-@pytest.mark.parametrize(("cell", "code"), [(PASSES, 0), (FAILS, 10)])
+@pytest.mark.parametrize(("cell", "code", "as_json"), [(PASSES, 0, ()), (FAILS, 10, ("--json",))])
 def test_a_pipe_that_nobody_reads(at: Desk, cell: str, code: int, as_json: tuple[str, ...]) -> None:
     told = _told(at, "pipe", "run", at.notebook(cell), "--out", "runs", *as_json)
     assert told.code == code, told
@@ -59,8 +58,7 @@ def test_a_pipe_that_nobody_reads(at: Desk, cell: str, code: int, as_json: tuple
     assert "rror" not in told.stderr
 
 
-@pytest.mark.parametrize("as_json", [(), ("--json",)])
-@pytest.mark.parametrize(("cell", "code"), [(PASSES, 0), (FAILS, 10)])
+@pytest.mark.parametrize(("cell", "code", "as_json"), [(FAILS, 10, ()), (PASSES, 0, ("--json",))])
 def test_a_full_device(at: Desk, cell: str, code: int, as_json: tuple[str, ...]) -> None:
     told = _told(at, "/dev/full", "run", at.notebook(cell), "--out", "runs", *as_json)
     assert told.code == 12, told

@@ -85,6 +85,7 @@ def test_every_notebook_runs_on_it(run: Run, entry: Entry) -> None:
     assert record.optional_missing == []
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("name", ["balance_explorer", "balance_queries", "ledger_audit"])
 def test_it_says_the_same_again(run: Run, environment: dict[str, str], name: str) -> None:
     record, folder = run(name, *parameters(find_entry(name)))

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from balancebook.assets import Asset, Registry, label
-from balancebook.checks.answers import lasting
+from balancebook.checks.answers import lasting, overdue
 from balancebook.checks.base import CHECKS, SAMPLE_LIMIT, check, failed
 from balancebook.checks.context import Context
 from balancebook.checks.g001_gateway_healthy import judge_health
@@ -116,6 +116,16 @@ def test_only_what_lasts_counts(first: list[str], second: list[str], expected: l
         return [dict(zip(("asset", "problem"), text.split(), strict=True)) for text in texts]
 
     assert lasting(problems(first), problems(second), "asset", "problem") == problems(expected)
+
+
+def test_what_no_lag_excuses_is_overdue() -> None:
+    def problems(*kinds: str) -> list[dict[str, Json]]:
+        return [{"asset": "BTC", "problem": kind} for kind in kinds]
+
+    late = problems("lost", "stale", "wrong amount")
+    assert overdue([*problems("not in the base", "newer than the base"), *late]) == late
+    cells: list[dict[str, Json]] = [{"asset": "BTC", "column": None}, {"asset": "BTC", "column": "held"}]
+    assert overdue(cells) == cells[1:]
 
 
 def health(state: State) -> ViewHealth:

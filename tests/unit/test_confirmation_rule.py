@@ -98,6 +98,51 @@ def test_lasting_faults_are_named() -> None:
     assert found[Kind.LOST] + found[Kind.MISMATCH] >= 980, found
 
 
+# Before all that the writers write, and after the row was inserted.
+_EARLY = -(10**7)
+MISSED: dict[str, tuple[dict[str, object], list[str], set[Kind]]] = {
+    "the row was never inserted": ({"inserted": False}, [], {Kind.LOST}),
+    "it was not, and others are written": ({"inserted": False}, ["unselected"], {Kind.LOST, Kind.MISMATCH}),
+    "it was not, and its cells are updated": ({"inserted": False}, ["flag"], {Kind.LOST, Kind.MISMATCH}),
+    "an update was lost": ({"missed": [Mutation(0, _EARLY, {"b": 77})]}, ["value", "unselected"], {Kind.MISMATCH}),
+    "a null was lost": ({"missed": [Mutation(0, _EARLY, {"b": None})]}, ["value"], {Kind.MISMATCH}),
+    "a deletion was lost": ({"missed": [Mutation(0, _EARLY, {"delete": 1})]}, [], {Kind.ORPHAN}),
+    "a deletion was lost, and a cell written": (
+        {"missed": [Mutation(0, _EARLY, {"delete": 1})]}, ["value"], {Kind.ORPHAN, Kind.MISMATCH},
+    ),
+    "a change of the key was lost": (
+        {"missed": [Mutation(0, _EARLY, {"k": 1})], "keyed": True}, ["value", "unselected"], {Kind.ORPHAN},
+    ),
+    "the row was never inserted under its key": (
+        {"inserted": False, "keyed": True}, ["value", "unselected"], {Kind.LOST},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", MISSED)
+def test_what_never_reached_the_view_is_named(case: str) -> None:
+    """The commonest faults: nothing that the writers write mends them."""
+    how, kinds, expected = MISSED[case]
+    chance, found = random.Random(11), Counter[Kind]()
+    for _ in range(150):
+        keyed = bool(how.get("keyed"))
+        more = {name: value for name, value in how.items() if name != "keyed"}
+        made = world(chance, list(kinds or ["value"]), keyed=keyed, **more)
+        if not kinds:
+            made.rate = 1e-9
+        course = settled(made, chance.uniform(0, 100))
+        if course is None:
+            # Whose cells were all written since, or are equal by chance.
+            found[Kind.LAGGING] += case not in ("it was not, and its cells are updated",)
+            continue
+        found[course.judgement.kind] += 1
+        in_step = any(look.derived == look.view and look.view for look in course.looks)
+        assert course.judgement.kind is not Kind.LAGGING or in_step, course
+    named = sum(found[kind] for kind in expected)
+    assert not found.keys() - expected - {Kind.UNKNOWN, Kind.LAGGING}, found
+    assert named >= 147 or case == "it was not, and its cells are updated", found
+
+
 OLD, NEW = b"\0" * 7 + b"\1", b"\0" * 7 + b"\2"
 FIVE, SIX = b"\0\0\0\5", b"\0\0\0\6"
 ROW = Cells((FIVE, FIVE), (OLD, OLD))

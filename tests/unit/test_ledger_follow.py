@@ -238,9 +238,8 @@ def test_a_type_that_nobody_knows_and_cells_that_are_not_there(rows: list[Row]) 
         ("created_at", "deposit", {"L005"}),
     ],
 )
-@pytest.mark.parametrize("page", [10_000, 1])
 def test_a_null_is_of_those_checks_alone_that_need_the_cell(
-    rows: list[Row], cell: str, kind: str, codes: set[str], page: int
+    rows: list[Row], cell: str, kind: str, codes: set[str]
 ) -> None:
     newest = {
         (row["user_id"], row["asset_id"]): row["seq"] for row in sorted(rows, key=lambda row: row["seq"])
@@ -251,7 +250,8 @@ def test_a_null_is_of_those_checks_alone_that_need_the_cell(
         if row["event_type"] == kind and 3 < row["seq"] < newest[row["user_id"], row["asset_id"]]
     )
     row[cell] = None
-    follower = followed(rows, page=page)
+    # One entry a page is the slower way, and no other one.
+    follower = followed(rows, page=1 if cell == "event_type" else 10_000)
     found = list(follower.breaks.kept())
     assert {each.problem.code for each in found} == codes
     assert {each.key for each in found} <= {(row["user_id"], row["asset_id"], row["seq"])}

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from balancebook.demo.generate import LedgerEntry, SettledTrade, Size, generate
@@ -62,6 +62,8 @@ def test_a_sound_ledger_and_its_trades_cancel() -> None:
     assert len(legs_of_trades(trades_of(TRADES), held=True, by_text=False)) == 4 * len(TRADES)
 
 
+# Each example takes half a second.
+@settings(max_examples=25)
 @given(st.data())
 def test_what_one_side_alone_has_is_left(data: st.DataObject) -> None:
     gone = data.draw(st.lists(st.sampled_from(TRADES), max_size=3, unique=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, cast
@@ -9,10 +10,13 @@ from typing import Any, cast
 import pytest
 
 from balancebook.progress import Display, Step
+from balancebook.settings import Profile, load_profile
 from balancebook.store import pace as pacing
 from balancebook.store.canary import Canary
-from balancebook.store.errors import StoreError
+from balancebook.store.errors import Kind, StoreError
 from balancebook.store.pace import BASELINE_S, CANARY_EVERY_S, NoTimeToWait, Pace
+from balancebook.store.reader import Reader
+from balancebook.store.schema import Table
 from balancebook.store.throttle import START
 
 LIMIT_MS = 10.0
@@ -256,6 +260,72 @@ def test_stopping_releases_everybody() -> None:
     assert len(ends) == 3
 
 
+def test_a_scan_that_ended_early_does_not_end_the_next() -> None:
+    pace = Pace(rate=10**6)
+    pace.begin()
+    pace.release()
+    with pytest.raises(StoreError, match="stopped"):
+        pace.wait(0)
+    pace.begin()
+    pace.wait(0)
+    pace.stop()
+    pace.begin()
+    with pytest.raises(StoreError, match="stopped"):
+        pace.wait(0)
+
+
+class Broken:
+    """A canary of which something unforeseen is raised."""
+
+    tried_ms: tuple[float, ...] = ()
+
+    def read(self) -> None:
+        raise KeyError("gone")
+
+
+def test_a_canary_that_breaks_ends_the_scan_with_what_broke_it() -> None:
+    pace = Pace(canary=cast(Canary, Broken()), limit_ms=LIMIT_MS)
+    thread = threading.Thread(target=pace._watch, args=(Broken(),))
+    thread.start()
+    thread.join(10)
+    with pytest.raises(StoreError, match="The canary failed: KeyError"):
+        pace.wait(1)
+
+
+class Away:
+    """A reader whose canary cannot be drawn."""
+
+    def __init__(self, profile: Profile) -> None:
+        self.profile = profile
+
+
+@pytest.mark.parametrize(
+    ("kind", "rate", "allowed"),
+    [
+        ("timeout", None, 5000.0),
+        ("unavailable", 200.0, 200.0),
+        ("missing", None, math.inf),
+        ("missing", 7.0, 7.0),
+    ],
+)
+def test_without_a_canary_only_an_empty_view_is_read_at_full_speed(
+    monkeypatch: pytest.MonkeyPatch, kind: Kind, rate: float | None, allowed: float
+) -> None:
+    tried: list[int] = []
+
+    def draw(*_: object) -> Canary:
+        tried.append(1)
+        raise StoreError(kind, "No canary.", "")
+
+    monkeypatch.setattr(pacing, "draw_canary", draw)
+    monkeypatch.setattr("balancebook.store.pace.time.sleep", lambda _: None)
+    reader = cast(Reader, Away(load_profile("embedded")))
+    found = pacing.open_pace(reader, cast(Table, None), rate=rate)
+    assert found.allowed == allowed
+    assert len(tried) == (1 if kind == "missing" else 3)
+    assert found.report().no_canary.startswith("No canary.")
+
+
 @pytest.mark.parametrize("rate", [0, -1, float("nan"), float("inf")])
 def test_a_rate_is_a_number_above_nothing(rate: float) -> None:
     with pytest.raises(ValueError, match="rows/s above 0"):
@@ -280,6 +350,13 @@ def test_at_the_end_it_is_told_how_often_it_was_paused_and_for_what() -> None:
     assert report.sentences() == [
         "throttled: 3 pauses, 6 s in all, since balance queries took up to 45.0 ms (p99; without the scan 40.0 ms); "
         "2 of them did not help: the scan is not the cause"
+    ]
+    assert pacing.PaceReport(1, 2.0, None, 4, 4, "").sentences() == [
+        "throttled: 1 pauses, 2 s in all, since 4 of 4 small reads of the view failed"
+    ]
+    assert pacing.PaceReport(1, 2.0, 30.0, 4, 1, "").sentences() == [
+        "throttled: 1 pauses, 2 s in all, since balance queries took up to 30.0 ms (p99), and 1 of 4 small reads of "
+        "the view failed"
     ]
     assert pacing.PaceReport(0, 0, 1.0, 100, 0, "").sentences() == []
     assert pacing.PaceReport(0, 0, None, 0, 0, "It is empty.").sentences() == [

@@ -250,6 +250,7 @@ KEYS_REFUSED = [
     ("", 'username = ""', "username"),
     ("", "port = 99999", "port"),
     ("", "grace_s = inf", "grace_s"),
+    ("", "grace_s = 0", "grace_s"),
     ("", "grace_s = nan", "grace_s"),
     ("", 'view_definition = "gone.cql"', "view_definition"),
     ("", 'view_definition = ""', "view_definition"),

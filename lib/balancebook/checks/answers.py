@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,9 @@ from balancebook.errors import BalancebookError
 from balancebook.verdict import Json
 
 Answer = dict[Any, Entry]
+NOT_IN_BASE, NEWER = "not in the base", "newer than the base"
+AHEAD = (NOT_IN_BASE, NEWER)
+NOT_ALIKE = "wrong at both reads, a grace period apart, but not alike; ask again"
 
 
 def read_answer(ctx: Context, strategy: str, account: Any, assets: Sequence[Any]) -> Answer:
@@ -66,3 +69,16 @@ def lasting(
     """
     known = {tuple(problem[part] for part in parts) for problem in first}
     return [dict(problem) for problem in second if tuple(problem[part] for part in parts) in known]
+
+
+def overdue(problems: Iterable[Mapping[str, Json]]) -> list[dict[str, Json]]:
+    """The problems of a second answer that no lag excuses: what the base had a grace period before is lost, old or
+    otherwise. If none of them lasted, one cannot say that the answer is right (NOT_ALIKE).
+
+    A view that is ahead of the base, as it was read after the view, may be so each time anew.
+    """
+    return [
+        dict(each)
+        for each in problems
+        if each.get("problem") not in AHEAD and each.get("column", "") is not None
+    ]

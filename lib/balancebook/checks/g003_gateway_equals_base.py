@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from balancebook.assets import Registry, format_amount, label, to_units
-from balancebook.checks.answers import lasting, read_answer
+from balancebook.checks.answers import NOT_ALIKE, NOT_IN_BASE, lasting, overdue, read_answer
 from balancebook.checks.base import Finding, check, enumerated, failed, passed, unknown
 from balancebook.checks.context import Context
 from balancebook.checks.shown import is_zero, shown_balances, zeros_are_listed
@@ -44,7 +44,7 @@ class _Comparison:
             name for name in self.right if name in given and not _is_right(given[name], self.right[name])
         ]
         extra = [name for name in given if name not in self.right and not _is_nothing(given[name])]
-        kinds = [("lost", lost), ("wrong amount", wrong), ("not in the base", extra)]
+        kinds = [("lost", lost), ("wrong amount", wrong), (NOT_IN_BASE, extra)]
         return [self._sample(name, kind, given.get(name)) for kind, names in kinds for name in names]
 
     def _sample(self, name: str, kind: str, given: GatewayBalance | None) -> dict[str, Json]:
@@ -75,7 +75,10 @@ def gateway_equals_base(ctx: Context, *, user_id: int | str, assets_from: str = 
         ctx.sleep(ctx.grace_s)
         first, comparison = comparison, _compare(ctx, user_id, account, Window(before, before))
         earlier = replace(first, right=comparison.right).problems()
-        problems = lasting(earlier, comparison.problems(), "asset", "problem")
+        now = comparison.problems()
+        problems = lasting(earlier, now, "asset", "problem")
+        if not problems and (late := overdue(now)):
+            return unknown(f"{_sentence(late)} It was {NOT_ALIKE}.", samples=late)
     counts = {
         "assets_in_base": len(comparison.right),
         "assets_returned": len(comparison.answer.balances),

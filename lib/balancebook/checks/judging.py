@@ -10,7 +10,7 @@ from balancebook.assets import label
 from balancebook.balances import STRATEGIES, AccountRefused
 from balancebook.balances.cost import Cost, measure, spread
 from balancebook.balances.sample import Sample, Sampled, draw
-from balancebook.checks.answers import Answer, lasting, read_answer
+from balancebook.checks.answers import NOT_ALIKE, Answer, lasting, overdue, read_answer
 from balancebook.checks.context import Context
 from balancebook.checks.q001_latest_row_set import judge_set
 from balancebook.checks.q003_latest_row_values import judge_cells
@@ -188,6 +188,8 @@ def _lasting(ctx: Context, of: Sampled, first: _Look, second: _Look) -> Judgemen
     earlier = _held(ctx, of, first.answer, second.window)
     rows = lasting(earlier.rows, second.rows, "asset", "problem")
     problems = tuple(_problems(rows, lasting(earlier.cells, second.cells, "asset")))
+    if not problems and overdue((*second.rows, *second.cells)):
+        return Judgement(Verdict.UNKNOWN, why=NOT_ALIKE, rows=len(second.answer))
     return Judgement(Verdict.FAIL if problems else Verdict.PASS, problems, rows=len(second.answer))
 
 

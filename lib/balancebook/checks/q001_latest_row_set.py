@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from balancebook.assets import Registry, label
-from balancebook.checks.answers import lasting, read_answer, settled_answer
+from balancebook.checks.answers import (
+    NEWER,
+    NOT_ALIKE,
+    NOT_IN_BASE,
+    lasting,
+    overdue,
+    read_answer,
+    settled_answer,
+)
 from balancebook.checks.base import Finding, check, enumerated, failed, passed, unknown
 from balancebook.checks.context import Context
 from balancebook.checks.truth import Entry, Window, assets_in_base, newest_entries
@@ -30,12 +38,13 @@ def latest_row_set(ctx: Context, *, strategy: str, user_id: int | str, assets_fr
     if problems:
         first = answer
         answer, window = settled_answer(ctx, window, strategy, account, listed.assets)
-        earlier, problems = (judge_set(each, window, ctx.registry) for each in (first, answer))
-        problems = lasting(earlier, problems, "asset", "problem")
+        earlier, now = (judge_set(each, window, ctx.registry) for each in (first, answer))
+        problems = lasting(earlier, now, "asset", "problem")
+        if not problems and (late := overdue(now)):
+            return unknown(f"{strategy}: {_names(late)}: {NOT_ALIKE}.", samples=late)
     counts = {"assets": len(window.after), "returned": len(answer), "wrong": len(problems)}
     if problems:
-        names = enumerated([f"{problem['asset']} {problem['problem']}" for problem in problems])
-        return failed(f"{strategy}: {names}.", counts=counts, samples=problems)
+        return failed(f"{strategy}: {_names(problems)}.", counts=counts, samples=problems)
     if not answer:
         return unknown(
             f"The base has no entry of user {user_id}, and {strategy} returns nothing: is the id right? {listed.note}",
@@ -46,18 +55,22 @@ def latest_row_set(ctx: Context, *, strategy: str, user_id: int | str, assets_fr
     )
 
 
+def _names(problems: Sequence[Mapping[str, Json]]) -> str:
+    return enumerated([f"{problem['asset']} {problem['problem']}" for problem in problems])
+
+
 def judge_set(answer: Mapping[Any, Entry], window: Window, registry: Registry) -> list[dict[str, Json]]:
     """What is wrong with the rows of an answer, worst first: lost assets, then unknown to the base, then stale."""
     lost = [_problem(asset, "lost", registry, window) for asset in window.before if asset not in answer]
     extra = [
-        _problem(asset, "not in the base", registry, window, answer)
+        _problem(asset, NOT_IN_BASE, registry, window, answer)
         for asset in answer
         if asset not in window.after
     ]
     shared = [asset for asset in answer if asset in window.after]
     stale = [a for a in shared if a in window.before and answer[a].order < window.before[a].order]
     ahead = [a for a in shared if answer[a].order > window.after[a].order]
-    extra += [_problem(asset, "newer than the base", registry, window, answer) for asset in ahead]
+    extra += [_problem(asset, NEWER, registry, window, answer) for asset in ahead]
     return lost + extra + [_problem(asset, "stale", registry, window, answer) for asset in stale]
 
 

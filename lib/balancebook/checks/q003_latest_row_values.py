@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from balancebook.assets import label
-from balancebook.checks.answers import Answer, lasting, read_answer
+from balancebook.checks.answers import NOT_ALIKE, Answer, lasting, overdue, read_answer
 from balancebook.checks.base import Finding, check, enumerated, failed, passed, unknown
 from balancebook.checks.context import Context
 from balancebook.checks.samples import as_json
@@ -30,14 +30,20 @@ def latest_row_values(
     if wrong:
         ctx.sleep(ctx.grace_s)
         first, answer = answer, read_answer(ctx, strategy, account, assets)
-        wrong = lasting(_wrong_cells(ctx, account, first), _wrong_cells(ctx, account, answer), "asset")
+        now = _wrong_cells(ctx, account, answer)
+        wrong = lasting(_wrong_cells(ctx, account, first), now, "asset")
+        if not wrong and (late := overdue(now)):
+            return unknown(f"{strategy}: {_names(late)} {NOT_ALIKE}.", samples=late)
     counts = {"rows": len(answer), "wrong": len(wrong)}
     if wrong:
-        names = enumerated(list(dict.fromkeys(str(cell["asset"]) for cell in wrong)))
-        return failed(f"{strategy}: {names} not as in the base.", counts=counts, samples=wrong)
+        return failed(f"{strategy}: {_names(wrong)} not as in the base.", counts=counts, samples=wrong)
     if not answer:
         return unknown(f"{strategy} returned no row for user {user_id}: no value to compare.", counts=counts)
     return passed(f"{strategy}: every cell of {len(answer)} rows equals the base.", counts=counts)
+
+
+def _names(cells: Sequence[Mapping[str, Json]]) -> str:
+    return enumerated(list(dict.fromkeys(str(cell["asset"]) for cell in cells)))
 
 
 def _wrong_cells(ctx: Context, account: Any, answer: Answer) -> list[dict[str, Json]]:

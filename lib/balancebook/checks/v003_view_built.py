@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from balancebook.checks.base import Finding, check, failed, passed, unknown
-from balancebook.checks.comparison import compare
+from balancebook.checks.comparison import compare, is_whole
 from balancebook.checks.context import Context
 from balancebook.store.health import ViewHealth, view_health
 from balancebook.verdict import Json, Verdict
@@ -48,7 +48,7 @@ def _samples(health: ViewHealth) -> list[dict[str, Json]]:
 def _by_rows(ctx: Context, health: ViewHealth, counts: dict[str, int]) -> Finding:
     """What the rows say of a view that is built by the nodes' own tables, but not by their statuses."""
     report = compare(ctx)
-    if report.verdict is Verdict.PASS:
+    if report.verdict is Verdict.PASS and is_whole(report):
         return passed(f"Built on {_nodes(counts['nodes'])}. {health.note} {report.message}", counts=counts)
     judge = failed if report.verdict is Verdict.FAIL else unknown
     return judge(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from balancebook.checks.base import Finding, check, failed, passed, unknown
-from balancebook.checks.comparison import compare
+from balancebook.checks.comparison import compare, is_whole
 from balancebook.checks.context import Context
 from balancebook.errors import BalancebookError
 from balancebook.reconcile.kinds import Kind
@@ -49,8 +49,8 @@ def row_counts(ctx: Context) -> Finding:
 def _by_rows(report: ComparisonReport, said: str, counts: dict[str, int]) -> Finding:
     if report.counts[Kind.LOST] or report.counts[Kind.ORPHAN]:
         return failed(f"{said}. {report.message}", counts=counts)
-    if report.verdict is Verdict.UNKNOWN or not report.complete:
-        return unknown(f"{said}, and which rows that are could not be read. {report.message}", counts=counts)
+    if report.verdict is Verdict.UNKNOWN or not is_whole(report):
+        return unknown(f"{said}; which rows that are could not be seen. {report.message}", counts=counts)
     return passed(f"{said} at the time of each count; no row is missing or left over.", counts=counts)
 
 

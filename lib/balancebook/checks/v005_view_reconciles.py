@@ -14,10 +14,10 @@ from balancebook.verdict import Json, Verdict
 def view_reconciles(ctx: Context) -> Finding:
     """Is every row of the view exactly what the base derives, and is none missing or left over?
 
-    All of both is read and compared by the view's key, cell by cell. A difference counts only if two reads of both
-    sides, a grace period apart, show it alike, so writers at work raise no false alarm. Of more rows than the profile's
-    max_rows, by the server's estimate, only a sample is compared, and the answer says so. A token range that cannot be
-    read makes it unknown.
+    All of both is read and compared by the view's key, cell by cell. A difference counts only if repeated looks at both
+    sides, separated by the grace period, prove it, so writers at work raise no false alarm. Of more rows than the
+    profile's max_rows, by the server's estimate, only a sample is compared, and the answer says so. A token range that
+    cannot be read makes it unknown.
     """
     return judge_report(compare(ctx))
 

@@ -83,7 +83,7 @@ def newest_entries(
     recent: few entries are newer than those. Then, in a ledger kept newest first, the server is asked for the first
     entry of each partition, and again for those partitions in which that one does not count. Else all entries are read.
     Partitions whose entry is dated ahead of the clock are asked again for what is below it. At LOCAL_ONE. Raises
-    BalancebookError unless all of it could be read, StoreError for what no retry mends.
+    BalancebookError unless all of it could be read, StoreError for non-retryable errors.
     """
     finder = _Finder(narrowed(source), when, pace)
     first_only = recent and source.roles.descending

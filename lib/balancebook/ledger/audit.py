@@ -86,7 +86,7 @@ class Asking:
 
 
 def audit(source: Source, asking: Asking) -> AuditReport:
-    """Audit a ledger and its trades, as far as is asked. Raises StoreError for what no retry mends."""
+    """Audit a ledger and its trades, as far as is asked. Raises StoreError for non-retryable errors."""
     manner = Manner(
         asking.ranges or _ranges_for(source),
         asking.budget_rows,

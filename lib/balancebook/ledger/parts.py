@@ -33,7 +33,7 @@ def read_accounts(
 ) -> tuple[Reading, Unmatched | None]:
     """The entries of these (account, asset), at LOCAL_ONE. What could not be read is in the reading's `reasons`.
 
-    Raises StoreError for what no retry mends.
+    Raises StoreError for non-retryable errors.
     """
     columns = ", ".join(map(quote, source.roles.columns))
     given = " AND ".join(

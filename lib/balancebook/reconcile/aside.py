@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
+import numpy.typing as npt
 
 from balancebook.sketch.sketch import FoundRows
 from balancebook.store.raw import RawCells
 
 
-def differing_aside(base: FoundRows, view: FoundRows) -> tuple[list[RawCells], list[RawCells]]:
-    """The rows that one of them has and the other has not, or has otherwise. Their lanes tell them apart."""
+@dataclass(frozen=True)
+class Aside:
+    """The rows of one side that the other has not, or has otherwise: `places` among those that were set aside."""
+
+    rows: FoundRows
+    places: npt.NDArray[np.intp]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __iter__(self) -> Iterator[RawCells]:
+        return (self.rows.cells(place) for place in self.places.tolist())
+
+
+def differing_aside(base: FoundRows, view: FoundRows) -> tuple[Aside, Aside]:
+    """Those of base and view that differ. Their lanes tell them apart."""
     return _missing_from(view, base), _missing_from(base, view)
 
 
-def _missing_from(other: FoundRows, rows: FoundRows) -> list[RawCells]:
-    wanted = ~np.isin(_versions(rows), _versions(other))
-    return [rows.cells(number) for number in np.flatnonzero(wanted).tolist()]
+def _missing_from(other: FoundRows, rows: FoundRows) -> Aside:
+    return Aside(rows, np.flatnonzero(~np.isin(_versions(rows), _versions(other))))
 
 
-def _versions(rows: FoundRows) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
+def _versions(rows: FoundRows) -> npt.NDArray[np.uint64]:
     """A word for each row, of its key and its cells."""
-    return rows.lanes[:, 0] ^ (rows.lanes[:, 1] * np.uint64(0x9E3779B97F4A7C15))
+    return np.asarray(rows.lanes[:, 0] ^ (rows.lanes[:, 1] * np.uint64(0x9E3779B97F4A7C15)))

@@ -13,7 +13,7 @@ from balancebook.reconcile.confirm.columns import LookColumns
 from balancebook.reconcile.confirm.rule import difference
 from balancebook.reconcile.confirm.suspects import Suspect
 from balancebook.reconcile.kinds import Kind
-from balancebook.reconcile.lookup import GONE, MOST_FAILURES, Answer, Lookup, OutOfTime
+from balancebook.reconcile.lookup import MOST_FAILURES, SERVER_GONE, Answer, Lookup, OutOfTime
 from balancebook.reconcile.model.identity import RawKey
 from balancebook.reconcile.sides import BASE, Side
 from balancebook.store.dialects import dialect_of
@@ -79,7 +79,7 @@ class Draws:
         return self._failures >= MOST_FAILURES
 
     def compared(self, side: int, ranges: Sequence[TokenRange], until: float) -> tuple[list[Drawn], bool]:
-        """Each range, compared with the other side row by row, and True. Raises StoreError for what no retry mends.
+        """Each range, compared with the other side row by row, and True. Raises StoreError for non-retryable errors.
 
         If not all could be asked before `until`, by time.monotonic(): those alone that could not be read, and False.
         """
@@ -90,7 +90,7 @@ class Draws:
         owners = {self._columns.raw_key(row): (drawn, row) for drawn, rows in found for row in rows}
         try:
             for answer in Lookup(self._reader, self._sides[1 - side], self._pace).rows(owners, until):
-                if answer.unread == GONE:
+                if answer.unread == SERVER_GONE:
                     self._failures = MOST_FAILURES
                 self._judge(side, answer, owners)
         except OutOfTime:
@@ -100,7 +100,7 @@ class Draws:
     def _read(self, side: int, until: float, tokens: TokenRange) -> tuple[Drawn, list[RawCells]] | None:
         """The range and its rows; None if there was no time left to ask."""
         if self.gone:
-            return Drawn(tokens, unread=GONE), []
+            return Drawn(tokens, unread=SERVER_GONE), []
         if time.monotonic() >= until:
             return None
         table = self._sides[side].table

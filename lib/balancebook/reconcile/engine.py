@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from balancebook.reconcile.aside import differing_aside
+from balancebook.reconcile.aside import Aside, differing_aside
 from balancebook.reconcile.confirm.by_key import KeyLooker
 from balancebook.reconcile.confirm.by_scan import NoRoomError, ScanConfirming
 from balancebook.reconcile.confirm.columns import look_columns
@@ -50,6 +50,7 @@ class Report(ComparisonReport):
 
     passes: how often both sides were read whole to find what differs. newer: rows of base and view beyond the cut-off,
     which were compared with each other. seed: of the hashes. resumed: whether an earlier process began it.
+    in_step_since: about how many rows of both sides differed at first, and no longer when both were read again.
     """
 
     passes: int
@@ -57,14 +58,25 @@ class Report(ComparisonReport):
     seed: int
     cutoff: Cutoff | None = None
     resumed: bool = False
+    in_step_since: int = 0
 
     @property
     def aside(self) -> str:
         """What there is to say of rows beyond the cut-off."""
-        if not any(self.newer):
-            return ""
         base, view = self.newer
-        return f" {base:,} rows of the base and {view:,} of the view are dated after the start; they were compared too."
+        sentences = (
+            (
+                base or view,
+                f" {base:,} rows of the base and {view:,} of the view are dated after the start; they were compared "
+                "too.",
+            ),
+            (
+                self.in_step_since,
+                f" About {self.in_step_since:,} more rows of both sides differed at first, and no longer when read "
+                "again.",
+            ),
+        )
+        return "".join(sentence for holds, sentence in sentences if holds)
 
     def details(self) -> dict[str, Json]:
         """passes; cutoff {column, latest} or null; newer {base, view}: rows beyond it; gone: rows that were gone from
@@ -83,7 +95,7 @@ class Report(ComparisonReport):
 def reconcile(reader: Reader, view: View, options: Options, folder: Folder | None = None) -> Report:
     """Reads base and view, and confirms each difference (see Engine).
 
-    Raises StoreError for what no retry mends, and as Engine does.
+    Raises StoreError for non-retryable errors, and as Engine does.
     """
     return Engine(reader, view, options, folder).report()
 
@@ -112,15 +124,19 @@ class Engine:
         self._spool = Spool(options.spool) if options.spool else None
         self._last = ScanReport(ranges_total=0)
         self._reasons: list[str] = []
+        self._rows_again: tuple[int, int] | None = None
+        self._in_step_since = 0
 
     def report(self) -> Report:
         """Do it."""
         self._find()
         self._require_same_schema()
         base, view = self._counts
+        rows_base, rows_view = self._rows_again or (base.rows + base.newer, view.rows + view.newer)
         return Report(
-            rows_base=base.rows + base.newer,
-            rows_view=view.rows + view.newer,
+            rows_base=rows_base,
+            rows_view=rows_view,
+            in_step_since=self._in_step_since,
             counts=self._tally.all_counts(),
             samples=self._tally.samples(),
             gone=self._tally.gone,
@@ -183,6 +199,7 @@ class Engine:
             self._state.passes += 1
             items = sketch.peel()
             differences = len(items) if items.complete else sketch.estimate()
+            differences += sum(map(len, self._aside()))
             if differences > self._options.most_by_key or (grown == _MOST_GROWN and not items.complete):
                 break
             if items.complete:
@@ -191,7 +208,7 @@ class Engine:
             self._options.told(f"about {differences:,} rows differ: reading again with a larger sketch")
             self._state.cells = max(int(differences * _CELLS_A_ROW), 2 * self._state.cells)
             self._state.under_way = None
-        self._confirm_by_scan()
+        self._confirm_by_scan(differences)
 
     def _pass(self) -> Sketch | None:
         """One reading of both sides: base less view. None, with a reason, if it could not be completed."""
@@ -261,10 +278,13 @@ class Engine:
         self._look_at(suspects, self._add_aside(suspects, only))
         self._look_once_more(left)
 
+    def _aside(self) -> tuple[Aside, Aside]:
+        """The rows of base and view that were set aside and differ."""
+        return differing_aside(*map(FoundRows.joined, self._under_way().aside))
+
     def _add_aside(self, suspects: Suspects, only: tuple[int, int]) -> tuple[int, int]:
         """Note the rows set aside that differ. Returns how many rows base and view have alone in all."""
-        under_way = self._under_way()
-        base, view = differing_aside(*map(FoundRows.joined, under_way.aside))
+        base, view = self._aside()
         for side, rows in ((BASE, base), (VIEW, view)):
             for row in rows:
                 suspects.note(side, self._columns.raw_key(row))
@@ -301,7 +321,7 @@ class Engine:
     def _nameless(self, kind: Kind, reason: str) -> RawDifference:
         return RawDifference(kind, (None,) * self._layout.keys, None, None, reason)
 
-    def _confirm_by_scan(self) -> None:
+    def _confirm_by_scan(self, differences: int) -> None:
         options, (base, view) = self._options, self._counts
         options.told("more rows differ than are looked at one by one: confirming them by scans of both sides")
         confirming = ScanConfirming(
@@ -321,6 +341,11 @@ class Engine:
                 self._note(batch)
         except NoRoomError as error:
             self._reasons.append(f"{error}: make room, or rebuild the view")
+            return
+        seen = confirming.totals
+        # What is judged are the rows of that scan; the pass before may have been answered by other replicas.
+        self._rows_again = seen.base, seen.view
+        self._in_step_since = max(0, differences - seen.differing)
 
     def _require_really_empty(self, counts: tuple[Counts, Counts]) -> None:
         """A side that sent no row at all is asked once more by the driver's ordinary decoder."""

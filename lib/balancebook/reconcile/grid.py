@@ -43,7 +43,7 @@ def grid_for(reader: Reader, table: Table) -> Grid:
     """Cells of about 32 rows, but of one partition on average at the least, since no cell holds a part of one.
 
     By the server's estimate of rows, which it has not of a new table: then by how densely the first 1,000 lie. If
-    neither can be read now, 2^20 cells. Raises StoreError for what no retry mends.
+    neither can be read now, 2^20 cells. Raises StoreError for non-retryable errors.
     """
     require_murmur3(reader)
     try:

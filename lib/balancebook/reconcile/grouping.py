@@ -78,7 +78,7 @@ class Grouping:
     how: str = "no table was scanned"
 
     def find(self) -> list[Group]:
-        """The groups, each partition asked for in one of them. Raises StoreError for what no retry mends."""
+        """The groups, each partition asked for in one of them. Raises StoreError for non-retryable errors."""
         partition = [column.name for column in self.other.table.partition_key]
         given = [name for name in partition if name in self.asked.columns]
         if len(given) == len(partition):

@@ -9,17 +9,17 @@ class Kind(StrEnum):
     """What is wrong with one row of a view, worst first."""
 
     LOST = "LOST"
-    """The base derives the row, the view has it not."""
+    """The base derives the row; it is missing from the view."""
     MISMATCH = "MISMATCH"
     """Both have the row, and cells differ."""
     ORPHAN = "ORPHAN"
     """The view has the row, though the base, read now, does not derive it."""
     REPLICA = "REPLICA"
-    """Seen at the scan's consistency, gone at the confirming one: a replica is behind."""
+    """Single replicas showed it as wrong twice, a quorum has it in step: a replica is behind."""
     UNKNOWN = "UNKNOWN"
     """Could not be confirmed."""
     LAGGING = "LAGGING"
-    """Healed, or changed, by the time of the confirming reads."""
+    """In step, or gone from both sides, at a later look."""
 
 
 SEVERITY = {kind: rank for rank, kind in enumerate(Kind)}

@@ -23,7 +23,7 @@ _IN_FLIGHT = 48
 _KEYS_A_STATEMENT = 50
 # So many in a row without an answer: the server is gone.
 MOST_FAILURES = 8
-GONE = "the server does not answer any more"
+SERVER_GONE = "the server does not answer any more"
 
 
 class OutOfTime(Exception):
@@ -76,7 +76,7 @@ class Lookup:
                     failures = MOST_FAILURES
                     yield _unread(asked, error)
             if not under_way:
-                yield from (Answer(asked, (), GONE) for asked, *_ in statements)
+                yield from (Answer(asked, (), SERVER_GONE) for asked, *_ in statements)
                 return
             asked, pages = under_way.popleft()
             try:

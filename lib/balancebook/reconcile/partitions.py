@@ -110,8 +110,8 @@ def compare_partitions(  # noqa: PLR0913 (keywords with defaults, each of them u
 
     Memory: a group of partitions that belong together (those of one user, say) is compared at a time, the other side's
     rows held as Python objects (measured: 0.5 KB a row), the asked side's not; after a scan, its rows of all partitions
-    asked for are held. Raises StoreError for what no retry mends, BalancebookError for a view that filters by more than
-    IS NOT NULL.
+    asked for are held. Raises StoreError for non-retryable errors, BalancebookError for a view that filters by more
+    than IS NOT NULL.
     """
     sides = base_side(reader, view), view_side(view)
     comparison = _Comparison(reader, sides, keys, grace_s, budget_rows or _NO_BUDGET, sleep, progress, pace)

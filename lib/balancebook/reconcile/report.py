@@ -29,8 +29,8 @@ class ComparisonReport:
     """What a comparison found.
 
     `counts` holds every kind and is exact; `samples` is bounded, worst first: in the order of Kind, then by key.
-    `rows_base` are the rows that the base derives. Not `complete`: nothing was compared, and `reasons` say why. Ranges
-    are counted over both sides. `gone`: rows among the LAGGING that were gone from both sides when read again.
+    `rows_base` are the rows that the base derives. Not `complete`: something was not compared, and `reasons` say why.
+    Ranges are counted over both sides. `gone`: rows among the LAGGING that were gone from both sides when read again.
     """
 
     rows_base: int
@@ -51,7 +51,7 @@ class ComparisonReport:
     def message(self) -> str:
         """What it comes to, in a sentence."""
         if self.verdict is Verdict.FAIL:
-            return f"{self._counted(sorted(FAULTS))}."
+            return f"{self._counted(sorted(FAULTS))}.{self.beside}"
         if not self.complete:
             return f"Not everything was compared: {'; '.join(self.reasons)}."
         if self.verdict is Verdict.UNKNOWN:
@@ -59,6 +59,16 @@ class ComparisonReport:
         return (
             f"All {self.rows_view:,} {self.subject} equal the base, cell by cell.{self.in_flight}{self.aside}"
         )
+
+    @property
+    def beside(self) -> str:
+        """What a message of faults leaves open, as sentences."""
+        unknown = self.counts[Kind.UNKNOWN]
+        sentences = (
+            (not self.complete, f" Not everything was compared: {'; '.join(self.reasons)}."),
+            (unknown, f" {unknown:,} more rows look wrong and were not confirmed."),
+        )
+        return "".join(sentence for holds, sentence in sentences if holds)
 
     @property
     def in_flight(self) -> str:

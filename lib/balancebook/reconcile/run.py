@@ -86,9 +86,9 @@ def run(
     grace_s: float,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Reconciliation:
-    """Compare a view with its base, and confirm each difference by two reads of both sides `grace_s` seconds apart.
+    """Compare a view with its base, and confirm each difference by repeated looks at both sides, `grace_s` apart.
 
-    Raises StoreError for what no retry mends, UsageError for a request that cannot be met, BalancebookError for a view
+    Raises StoreError for non-retryable errors, UsageError for a request that cannot be met, BalancebookError for a view
     that cannot be compared.
     """
     with naming_what_is_gone(reader, view, doing="compared"):
@@ -140,7 +140,12 @@ class _Run:
         if rows > request.budget_rows:
             self.telling.told(f"beyond the budget of {request.budget_rows:,} rows a side: only sampled")
             return "sampled", self._sampled(pace)
-        return "full", self._full(costs, rows, cutoff, pace)
+        report = self._full(costs, rows, cutoff, pace)
+        if report.truncated:
+            # The server had no estimate, or one that is too low: then nothing was confirmed.
+            self.telling.told(f"more rows a side than the budget of {request.budget_rows:,}: only sampled")
+            return "sampled", self._sampled(pace)
+        return "full", report
 
     def _keys(self, path: Path, pace: Pace | None) -> ComparisonReport:
         base = read_table(self.reader, self.view.keyspace, self.view.base_name)

@@ -57,7 +57,7 @@ def sampled(  # noqa: PLR0913 (keywords with defaults, each of them used)
     at least `grace_s` seconds apart: at most 1,000 rows, of as many ranges as can be. Drawing, and what is looked up
     for it, waits for the `pace`. `deadline_s` holds for everything, the grace included, and is overrun by one request
     timeout at most. `seed` gives the same ranges
-    again while the grid is the same. Raises StoreError for what no retry mends and if the schema cannot be read;
+    again while the grid is the same. Raises StoreError for non-retryable errors and if the schema cannot be read;
     BalancebookError for a view that cannot be compared; UsageError for a deadline within the grace.
     """
     began = time.monotonic()

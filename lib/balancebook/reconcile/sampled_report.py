@@ -46,11 +46,9 @@ class SideSample:
 
     @property
     def claim(self) -> str:
-        """The bound in words."""
+        """The bound in words; the share itself, where all ranges were read."""
         if self.whole:
-            return (
-                f"{_percent(self.bound)} of the {self.name}'s {self.ranges:,} ranges, all of which were read,"
-            )
+            return f"{round(self.bound * self.ranges):,} of all {self.ranges:,} ranges of the {self.name}"
         return f"at most {_percent(self.bound)} of the {self.name}'s {self.ranges:,} ranges"
 
 
@@ -156,22 +154,20 @@ class SampledReport(ComparisonReport):
         )
 
     def _left_open(self) -> str:
-        claims = [side.claim for side in (self.base, self.view) if side.read]
-        if not claims:
-            return ""
-        each = " each" if len(claims) > 1 else ""
-        return f"At {CONFIDENCE * 100:.0f} % confidence{each}, {' and '.join(claims)} hold a difference."
+        sides = [side for side in (self.base, self.view) if side.read]
+        bounds, shares = ([side.claim for side in sides if side.whole is whole] for whole in (False, True))
+        each = " each" if len(bounds) > 1 else ""
+        at = f"At {CONFIDENCE * 100:.0f} % confidence{each}, "
+        said = [(at, bounds), ("By all that was read, ", shares)]
+        return " ".join(f"{how}{' and '.join(claims)} hold a difference." for how, claims in said if claims)
 
     def _aside(self) -> str:
-        unknown = self.counts[Kind.UNKNOWN]
         capped = len(self.base.capped) + len(self.view.capped)
-        failed = self.verdict is Verdict.FAIL
-        said = (
-            (failed and not self.complete, f"Not everything was compared: {'; '.join(self.reasons)}."),
-            (failed and unknown, f"{unknown:,} more rows look wrong and were not confirmed."),
-            (capped, f"Of {capped:,} large ranges only the first {MOST_ROWS:,} rows were compared."),
+        beside = self.beside if self.verdict is Verdict.FAIL else ""
+        in_part = (
+            f" Of {capped:,} large ranges only the first {MOST_ROWS:,} rows were compared." if capped else ""
         )
-        return " ".join([*(sentence for holds, sentence in said if holds), self.in_flight.strip()]).strip()
+        return f"{beside}{in_part}{self.in_flight}".strip()
 
 
 def _percent(share: float) -> str:

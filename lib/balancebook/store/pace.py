@@ -32,6 +32,8 @@ CREDIT_S = 0.1
 PATIENCE_S = 120.0
 FLOOR = 5_000.0
 _TICK_S = 0.02
+# A busy server may leave the canary's first reads unanswered.
+_CANARY_WAITS_S = (0.5, 2.0)
 _LEAST_PAGE, _IN_FLIGHT = 10, 2
 # A tenth of a second's work of two cores: over before a canary could tell anything.
 FREE_ROWS = 50_000
@@ -59,13 +61,21 @@ class PaceReport:
         """What there is to say at the end of the scan, for people; nothing if nothing held it back."""
         said = [f"no canary watched the view: {self.no_canary}"] if self.no_canary else []
         if self.pauses:
-            without = self.not_the_cause
-            useless = f"; {without:,} of them did not help: the scan is not the cause" if without else ""
+            useless = self.not_the_cause
+            helped = f"; {useless:,} of them did not help: the scan is not the cause" if useless else ""
             said.append(
-                f"throttled: {self.pauses:,} pauses, {self.paused_s:.0f} s in all, since balance queries took up to "
-                f"{self.worst_p99_ms or 0:.1f} ms (p99; without the scan {self.baseline_p99_ms or 0:.1f} ms){useless}"
+                f"throttled: {self.pauses:,} pauses, {self.paused_s:.0f} s in all, since {self._cause()}{helped}"
             )
         return said
+
+    def _cause(self) -> str:
+        failed = f"{self.failed:,} of {self.canaries:,} small reads of the view failed"
+        if not self.worst_p99_ms or math.isinf(self.worst_p99_ms):
+            return failed
+        known = self.baseline_p99_ms
+        without = "" if known is None or math.isinf(known) else f"; without the scan {known:.1f} ms"
+        slow = f"balance queries took up to {self.worst_p99_ms:.1f} ms (p99{without})"
+        return f"{slow}, and {failed}" if self.failed else slow
 
 
 class NoTimeToWait(StoreError):
@@ -100,8 +110,9 @@ class Pace:
             raise ValueError(f"floor {floor!r} is not a number of rows/s above 0")
         self._most, self._limit_ms, self._patience_s = rate or math.inf, limit_ms, patience_s
         self._canary, self._no_canary, self._free = canary, no_canary, free_rows
-        self._stopped, self._ended = threading.Event(), ExitStack()
-        self._clock, self._sleep = clock, sleep or self._stopped.wait
+        # Of the scan that is under way, and for good.
+        self._released, self._stopped, self._ended = threading.Event(), threading.Event(), ExitStack()
+        self._clock, self._sleep = clock, sleep or self._released.wait
         self._lock = threading.Lock()
         now = clock()
         self._throttle: Throttle | None = None
@@ -119,6 +130,8 @@ class Pace:
         self._asked_at: float | None = None
         self._failing_since: float | None = None
         self._canaries = self._failed = 0
+        # Why the canary cannot be read at all: then neither can the view (a permission was revoked, it was dropped).
+        self._refusal: StoreError | None = None
 
     def __enter__(self) -> Self:
         """Measure the canary without the scan, for up to half a second, then begin to watch it."""
@@ -136,9 +149,19 @@ class Pace:
         self.stop()
         self._ended.close()
 
+    def begin(self) -> None:
+        """A scan begins; one that ended early has released its workers."""
+        if not self._stopped.is_set():
+            self._released.clear()
+
+    def release(self) -> None:
+        """A scan ends early: who waits, or would, gets a StoreError, until the next begins."""
+        self._released.set()
+
     def stop(self) -> None:
-        """Let nobody wait any more: who waits, or would, gets a StoreError. The canary ends too."""
+        """Let nobody wait any more, for good. The canary ends too."""
         self._stopped.set()
+        self._released.set()
 
     def page_size(self, wanted: int) -> int:
         """How many rows the next page may have: no more than are allowed in a tenth of a second, since a page holds a
@@ -252,9 +275,6 @@ class Pace:
         if self._throttle:
             self._throttle.before_scan(times, self._clock())
 
-    # Why the canary cannot be read at all, if so: then neither can the view (a permission was revoked, it was dropped).
-    _refusal: StoreError | None = None
-
     def _watch(self, canary: Canary) -> None:
         while not self._stopped.wait(CANARY_EVERY_S):
             self.asking()
@@ -265,13 +285,19 @@ class Pace:
                 if error.kind not in MAY_PASS:
                     self._refusal = error
                     return
+            except Exception as error:  # noqa: BLE001 (a thread has nobody to raise it to: the scan says it)
+                self.answered(failed=True)
+                self._refusal = StoreError(
+                    "protocol", f"The canary failed: {type(error).__name__}: {error}.", ""
+                )
+                return
             else:
                 self.answered()
 
     def _require_going_on(self) -> None:
         if refusal := self._refusal:
             raise StoreError(refusal.kind, refusal.message, refusal.remedy) from refusal
-        if self._stopped.is_set():
+        if self._released.is_set():
             raise StoreError("timeout", "The scan was stopped before its end.", "Run it again.")
         since = self._asked_at if self._failing_since is None else self._failing_since
         if since is not None and self._clock() - since > self._patience_s:
@@ -306,15 +332,20 @@ class Pace:
 def open_pace(reader: Reader, view: Table, *, rate: float | None = None, workers: int = 1) -> Pace:
     """The pace of a scan of a view and its base, by the profile's limits; to be entered.
 
-    `rate`: rows/s of both sides together; without one the first 50,000 rows are read at once. Without a canary (an
-    empty or unreadable view) only the rate holds, and the report says why. `workers`: so many scan at the same time,
-    each with a pace of its own, and share what the profile allows.
+    `rate`: rows/s of both sides together; without one the first 50,000 rows are read at once. Without a canary only the
+    rate holds, and the report says why: of an empty view, or one that may not be read. If it only could not be read
+    now, the scan goes at its floor. `workers`: so many scan at the same time, each with a pace of its own, and share
+    what the profile allows.
     """
-    try:
-        canary = draw_canary(reader, view)
-    except StoreError as error:
-        return Pace(rate=rate, no_canary=str(error))
     limits = reader.profile.limits
+    try:
+        canary = _canary(reader, view)
+    except StoreError as error:
+        if error.kind not in MAY_PASS:
+            return Pace(rate=rate, no_canary=str(error))
+        floor = limits.floor_rows_per_s / workers
+        slow = f"{error} Both sides are read at {floor:,.0f} rows/s at most."
+        return Pace(rate=min(rate or math.inf, floor), no_canary=slow)
     return Pace(
         rate=rate,
         canary=canary,
@@ -323,6 +354,17 @@ def open_pace(reader: Reader, view: Table, *, rate: float | None = None, workers
         workers=workers,
         free_rows=0 if rate else FREE_ROWS // workers,
     )
+
+
+def _canary(reader: Reader, view: Table) -> Canary:
+    for wait_s in _CANARY_WAITS_S:
+        try:
+            return draw_canary(reader, view)
+        except StoreError as error:
+            if error.kind not in MAY_PASS:
+                raise
+            time.sleep(wait_s)
+    return draw_canary(reader, view)
 
 
 def waiting(pace: Pace | None, until: float = math.inf) -> Callable[[int], None]:

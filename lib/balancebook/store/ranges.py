@@ -155,6 +155,8 @@ class RangeScan(Generic[Gathered]):
         waiting = deque(self._tasks)
         running: set[Future[_Outcome[Gathered]]] = set()
         pool = ThreadPoolExecutor(self._in_flight, thread_name_prefix="scan")
+        if self._pace:
+            self._pace.begin()
         try:
             while running or (waiting and not self._stop.is_set()):
                 # One more than is worked on, so that no worker waits for what is done with the last range.
@@ -169,7 +171,7 @@ class RangeScan(Generic[Gathered]):
         except BaseException:
             # Else the end would wait for those who wait.
             if self._pace:
-                self._pace.stop()
+                self._pace.release()
             raise
         finally:
             # A consumer that leaves early does not wait for ranges it no longer wants.

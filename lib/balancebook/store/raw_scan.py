@@ -56,7 +56,7 @@ def raw_scan(  # noqa: PLR0913 (keywords with defaults, each of them used)
     every page are compared with those asked for. The report covers all tables together, and one that was begun
     elsewhere goes on; `budget_rows` holds for each table. Every page waits for the `pace`. Of the first pages
     `page_size` is the number of rows, later ones are fitted to about PAGE_BYTES (see PageRows). Iterating raises
-    StoreError for what no retry mends.
+    StoreError for non-retryable errors.
     """
     require_murmur3(reader)
     selected = ", ".join([*map(quote, columns), *(f"WRITETIME({quote(name)})" for name in times)])

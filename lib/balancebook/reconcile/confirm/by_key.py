@@ -49,17 +49,30 @@ class KeyLooker:
         while some := list(islice(left, _AT_ONCE)):
             yield from self._some(some, until, consistency)
 
-    def still_shown(self, suspects: Sequence[Suspect], until: float) -> set[RawKey]:
-        """Those that a read at the scan's consistency still shows as wrong, where more than one replica may answer.
+    def behind(
+        self, suspects: Sequence[Suspect], until: float, waited: Callable[[], bool]
+    ) -> dict[RawKey, Look]:
+        """Those that single replicas show as wrong before and after a wait, while the base stayed as it was; where more
+        than one replica may answer. The last such look at each.
 
-        To be asked before anything is read at a quorum, which may repair the replica.
+        To be asked before anything is read at a quorum, which may repair the replica. `waited` waits for a grace
+        period; without time for it, one cannot tell a replica that is behind from a view that lags.
         """
-        found: set[RawKey] = set()
-        for _ in range(_TRIES if self.replicated else 0):
+        if not self.replicated:
+            return {}
+        before = self._shown_wrong(suspects, until)
+        if not before or not waited():
+            return {}
+        after = self._shown_wrong([suspect for suspect in suspects if suspect.key in before], until)
+        return {key: look for key, look in after.items() if look.base == before[key].base}
+
+    def _shown_wrong(self, suspects: Sequence[Suspect], until: float) -> dict[RawKey, Look]:
+        found: dict[RawKey, Look] = {}
+        for _ in range(_TRIES):
             left = [suspect for suspect in suspects if suspect.key not in found]
             for suspect, seen in self.looks(left, until, SCAN_CONSISTENCY):
                 if isinstance(seen, Look) and _differs(seen):
-                    found.add(suspect.key)
+                    found[suspect.key] = seen
         return found
 
     @cached_property

@@ -58,6 +58,15 @@ _REASONS = {scan_rule.LAGGING: IN_STEP, scan_rule.GONE: GONE}
 _PROBED_ROWS = 200
 
 
+@dataclass(slots=True)
+class Totals:
+    """What the first scan had: the rows that the base derives, those of the view, and how many of both differed."""
+
+    base: int = 0
+    view: int = 0
+    differing: int = 0
+
+
 class NoRoomError(Exception):
     """The disk has less room than the comparison needs; its text says how much."""
 
@@ -79,18 +88,21 @@ class ScanConfirming:
     pace: Pace | None = None
     progress: Progress | None = None
     told: Callable[[str], None] = lambda _: None
+    totals: Totals = field(default_factory=Totals)
 
     def batches(self, rows: int) -> Iterator[Batch]:
-        """What became of each row that differs, a batch after the other. `rows`: of both sides, about.
+        """What became of each row that differs, a batch after the other; `totals` are known then. `rows`: of both
+        sides, about.
 
-        Raises NoRoomError before anything is read, StoreError for what no retry mends, OSError.
+        Raises NoRoomError before anything is read, StoreError for non-retryable errors, OSError.
         """
         with tempfile.TemporaryDirectory(prefix="reconcile-", dir=self.folder) as folder:
             self._require_room(Path(folder), rows)
             yield from _Scans(self, Path(folder)).batches()
 
     def _require_room(self, folder: Path, rows: int) -> None:
-        needed, free = needed_bytes(rows, self._row_bytes()), shutil.disk_usage(folder).free
+        needed = needed_bytes(rows, self._row_bytes(), replicated=self.settling.looker.replicated)
+        free = shutil.disk_usage(folder).free
         self.told(f"comparing by records on disk: up to {needed / 2**20:,.0f} MiB in {folder.parent}")
         if needed > free:
             raise NoRoomError(
@@ -116,7 +128,7 @@ class _Scans:
     how: ScanConfirming
     folder: Path
     suspects: Suspects = field(init=False)
-    unnamed: list[int] = field(default_factory=list)
+    unnamed: list[tuple[int, int]] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -128,16 +140,20 @@ class _Scans:
         if not self._scan(first, SCAN_CONSISTENCY):
             yield self._unread(first)
             return
-        wanted, complete = self._differing(first), True
+        wanted = self._differing(first)
         if replicated:
             # Before anything is read at a quorum, which may repair the replica.
-            complete = self._scan("again", SCAN_CONSISTENCY, wanted)
-            complete &= self._scan("quorum", CONFIRM_CONSISTENCY, wanted, keep=True)
-            yield from self._behind("again", "quorum")
+            self._wait()
+            if not (
+                self._scan("again", SCAN_CONSISTENCY, wanted)
+                and self._scan("quorum", CONFIRM_CONSISTENCY, wanted, keep=True)
+            ):
+                yield self._unread(first)
+                return
+            yield from self._behind(first, "again", "quorum")
             first = "quorum"
         self._wait()
-        complete &= self._scan("second", CONFIRM_CONSISTENCY, wanted, keep=True)
-        if not complete:
+        if not self._scan("second", CONFIRM_CONSISTENCY, wanted, keep=True):
             yield self._unread(first)
             return
         for part in range(PARTS):
@@ -215,8 +231,15 @@ class _Scans:
         return Scan(base, view[flagged(view, DERIVED)])
 
     def _differing(self, name: str) -> Words:
-        """The addresses of what differs in a scan, sorted."""
-        found = [scan_rule.differing(self._part(name, part)).addresses for part in range(PARTS)]
+        """The addresses of what differs in the first scan, sorted; counts its rows too."""
+        found, totals = [], self.how.totals
+        for part in range(PARTS):
+            scan = self._part(name, part)
+            units = scan_rule.differing(scan)
+            found.append(units.addresses)
+            totals.base += int(np.count_nonzero(flagged(scan.base, DERIVED)))
+            totals.view += len(scan.view)
+            totals.differing += int(np.count_nonzero(units.base >= 0) + np.count_nonzero(units.view >= 0))
         return np.unique(np.concatenate(found))
 
     def _settled(self, part: int, name: str) -> Batch:
@@ -240,7 +263,7 @@ class _Scans:
     def _leave_open(self, units: Units, unit: int, shown: _Shown) -> None:
         rows = shown.of(int(units.addresses[unit]), int(units.keys[unit]))
         if rows == (None, None):
-            self.unnamed.append(int(units.addresses[unit]))
+            self.unnamed.append((int(units.addresses[unit]), int(units.keys[unit])))
         self._note(rows)
 
     def _note(self, rows: tuple[RawCells | None, RawCells | None]) -> None:
@@ -252,7 +275,10 @@ class _Scans:
         if self.unnamed:
             yield self._looked_for_again()
         if len(self.suspects):
-            self.how.told(f"{len(self.suspects):,} rows are written all the time: looking at them by key")
+            self.how.told(
+                f"{len(self.suspects):,} rows are not settled by two scans (written meanwhile, or without write "
+                "times): looking at them by key"
+            )
         listed = Listed()
         listed.extend(outcome.difference for outcome in self.how.settling.outcomes(self.suspects))
         yield listed
@@ -260,32 +286,33 @@ class _Scans:
     def _looked_for_again(self) -> Batch:
         """Rows that were on neither side in the second scan: deleted, or deleted and written again all the time."""
         self._wait()
-        wanted = np.unique(np.array(self.unnamed, np.uint64))
+        wanted = np.unique(np.array([address for address, _ in self.unnamed], np.uint64))
         complete = self._scan("third", CONFIRM_CONSISTENCY, wanted, keep=True)
-        found: set[int] = set()
+        found: set[tuple[int, int]] = set()
         for part in range(PARTS):
-            shown = self._shown("third", part)
-            for address, rows in shown.all():
-                found.add(address)
+            for unit, rows in self._shown("third", part).all():
+                found.add(unit)
                 self._note(rows)
-        gone = sum(address not in found for address in self.unnamed)
+        # A base row that is back under another key of the view is looked at there; this one is gone.
+        gone = sum(unit not in found for unit in self.unnamed)
         kind, reason = (Kind.LAGGING, GONE) if complete else (Kind.UNKNOWN, NOT_READ)
         return Listed([RawDifference(kind, (None,) * self.how.columns.keys, None, None, reason)] * gone)
 
-    def _behind(self, again: str, quorum: str) -> Iterator[Batch]:
-        """Rows that single replicas show as wrong, and a quorum has in step."""
+    def _behind(self, first: str, again: str, quorum: str) -> Iterator[Batch]:
+        """Rows that single replicas showed as wrong twice, a grace period apart, and a quorum has in step, though the
+        base was not written in all that time."""
         for part in range(PARTS):
-            before, now = (scan_rule.differing(self._part(name, part)) for name in (again, quorum))
-            shown = self._shown(quorum, part)
-            left = set(now.keys.tolist())
+            scans = [self._part(name, part) for name in (first, again, quorum)]
+            units = scan_rule.differing(scans[1])
+            behind, shown = scan_rule.behind(units, *scans), self._shown(quorum, part)
             listed = Listed()
-            for address, key in zip(before.addresses.tolist(), before.keys.tolist(), strict=True):
-                if key not in left:
-                    listed.append(shown.difference(address, key, Kind.REPLICA, BEHIND))
+            for unit in np.flatnonzero(behind).tolist():
+                address, key = int(units.addresses[unit]), int(units.keys[unit])
+                listed.append(shown.difference(address, key, Kind.REPLICA, BEHIND))
             yield listed
 
     def _unread(self, name: str) -> Batch:
-        """All that differed in the first scan, if there was one."""
+        """All that differed in that scan, of which nothing is known; at least one, should it have been cut off too."""
         columns, count = self.how.columns, 0
         for part in range(PARTS):
             count += len(scan_rule.differing(self._part(name, part)))
@@ -307,12 +334,12 @@ class _Shown:
         base, view = (places.get((address, key)) for places in self._places)
         return self._row(BASE, base), self._row(VIEW, view)
 
-    def all(self) -> Iterator[tuple[int, tuple[RawCells | None, RawCells | None]]]:
-        """Each address and the rows under each of its keys."""
+    def all(self) -> Iterator[tuple[tuple[int, int], tuple[RawCells | None, RawCells | None]]]:
+        """Each address and key, and the rows there."""
         base, view = self._places
         for address, key in base.keys() | view.keys():
             if key:
-                yield address, self.of(address, key)
+                yield (address, key), self.of(address, key)
 
     def difference(self, address: int, key: int, kind: Kind, reason: str) -> RawDifference:
         """The rows of a key as a difference; nameless, if there are none."""

@@ -63,7 +63,7 @@ class RecordFiles:
         return self._folder / f"{self._name}.{name}"
 
 
-def needed_bytes(rows: int, row_bytes: int) -> int:
+def needed_bytes(rows: int, row_bytes: int, *, replicated: bool) -> int:
     """How much disk a comparison of that many rows of both sides together takes at most, each of that size on average:
-    the records of two scans, and the rows of the second."""
-    return rows * (2 * RECORD_BYTES + row_bytes)
+    the records of two scans, and the rows of the second; where rows have replicas, of four scans and of two."""
+    return rows * (2 * RECORD_BYTES + row_bytes) * (2 if replicated else 1)

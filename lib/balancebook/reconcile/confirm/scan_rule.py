@@ -27,6 +27,8 @@ from balancebook.sketch.records import (
 LOST, MISMATCH, ORPHAN, LAGGING, GONE, OPEN = range(6)
 Places = npt.NDArray[np.int64]
 _NONE = -1
+# 2^64 divided by the golden ratio: spreads the bits of a key, so that address and key do not cancel each other out.
+_ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,22 @@ def settled(
     return codes
 
 
+def behind(units: Units, first: Scan, again: Scan, quorum: Scan) -> npt.NDArray[np.bool_]:
+    """Which units of `again` differed in `first` too and are in step in `quorum`, with the same version of the base row
+    in all three scans. first and again were read from single replicas, a grace period apart."""
+    bases = [_places(each.base, units.addresses) for each in (first, quorum)]
+    before = differing(first)
+    wrong = np.isin(_mixed(units.addresses, units.keys), _mixed(before.addresses, before.keys))
+    same = _equal(first.base, bases[0], again.base, units.elsewhere, VERSION)
+    same &= _equal(quorum.base, bases[1], again.base, units.elsewhere, VERSION)
+    in_step = _equal(quorum.base, bases[1], quorum.view, _paired(quorum.view, units), IN_STEP)
+    return np.asarray(wrong & same & in_step & _proved(quorum.base, bases[1]))
+
+
+def _mixed(addresses: Words, keys: Words) -> Words:
+    return addresses ^ (keys * _ODD)
+
+
 def _places(records: Words, addresses: Words) -> Places:
     """The place of the record of each address, -1 for none."""
     if not len(records):
@@ -120,9 +138,8 @@ def _places(records: Words, addresses: Words) -> Places:
 
 def _paired(records: Words, units: Units) -> Places:
     """The place of the view's record of each unit, by address and key."""
-    mixed = records[:, [ADDRESS]] ^ (records[:, [KEY]] * np.uint64(0x9E3779B97F4A7C15))
-    wanted = units.addresses ^ (units.keys * np.uint64(0x9E3779B97F4A7C15))
-    found = _places(np.pad(mixed, ((0, 0), (0, WORDS - 1))), wanted)
+    mixed = _mixed(records[:, [ADDRESS]], records[:, [KEY]])
+    found = _places(np.pad(mixed, ((0, 0), (0, WORDS - 1))), _mixed(units.addresses, units.keys))
     there = found >= 0
     there[there] = records[found[there], KEY] == units.keys[there]
     return np.where(there, found, _NONE)

@@ -14,7 +14,7 @@ from balancebook.reconcile.confirm.rule import IN_STEP, Judgement, Look, judge
 from balancebook.reconcile.confirm.suspects import Suspect
 from balancebook.reconcile.found import RawDifference
 from balancebook.reconcile.kinds import Kind
-from balancebook.reconcile.lookup import GONE
+from balancebook.reconcile.lookup import SERVER_GONE
 from balancebook.reconcile.sides import VIEW
 from balancebook.store.raw import RawCells
 
@@ -23,7 +23,7 @@ BEHIND = "a replica does not have what the quorum has"
 _JITTER = 0.3
 # A busy server misses a look now and then. It proves nothing either way.
 _MOST_FAILED = 3
-_FINAL = (GONE, NO_TIME, SEVERAL)
+_FINAL = (SERVER_GONE, NO_TIME, SEVERAL)
 # Held at a time, about 1 KB each and look.
 _AT_ONCE = 50_000
 
@@ -76,7 +76,8 @@ class Settling:
             yield from self._settled(some, until)
 
     def _settled(self, suspects: list[Suspect], until: float) -> Iterator[Outcome]:
-        behind = self.looker.still_shown(suspects, until)
+        # Two looks prove a fault: a replica is looked for only if there is time for them afterwards.
+        behind = self.looker.behind(suspects, until, lambda: self._waited(until - 2 * self.grace_s))
         cases = [_Case(suspect) for suspect in suspects]
         while cases:
             by_key = {case.suspect.key: case for case in cases}
@@ -95,22 +96,23 @@ class Settling:
                 if found is None:
                     cases.append(case)
                 elif not _never_differed(case, found):
-                    yield self._closed(case, found, behind=suspect.key in behind)
+                    yield self._closed(case, found, behind.get(suspect.key))
             if cases and not self._waited(until):
                 yield from (case.closed(Kind.UNKNOWN, NO_TIME) for case in cases)
                 return
 
-    def _closed(self, case: _Case, found: Judgement, *, behind: bool) -> Outcome:
-        if behind and found.reason == IN_STEP and len(case.looks) == 1:
+    def _closed(self, case: _Case, found: Judgement, behind: Look | None) -> Outcome:
+        at_once = found.reason == IN_STEP and len(case.looks) == 1
+        if behind and at_once and case.looks[0].base == behind.base:
             return case.closed(Kind.REPLICA, BEHIND)
         return case.closed(found.kind, found.reason)
 
     def _waited(self, until: float) -> bool:
-        """Whether there is time for another look, after a wait."""
-        seconds = self.grace_s * (1 + self.chance.random() * _JITTER)
-        if time.monotonic() + seconds >= until:
+        """Whether there is time for another look, after a wait. Most of what is left of it is kept for the look."""
+        spare = until - time.monotonic() - self.grace_s
+        if spare <= 0:
             return False
-        self.sleep(seconds)
+        self.sleep(self.grace_s + min(self.grace_s * self.chance.random() * _JITTER, spare / 4))
         return True
 
 
