@@ -7,7 +7,7 @@ WORKERS ?= 3
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak bench notebooks lint lock clean
+.PHONY: help demo test soak mutants bench notebooks lint lock clean
 
 help:  ## what can be made here
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,6 +29,10 @@ test: $(STAMP)  ## all tests, against a real Cassandra
 soak: $(STAMP)  ## what takes too long for every day: two nodes, a huge partition, long writing, odd gateways
 	@$(BIN)/python -m pytest -m "soak or not soak" tests/soak && $(BIN)/python -m pytest -m soak
 
+mutants: $(STAMP)  ## change judging code at random, count what the tests notice (docs/MUTANTS.md)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/mutants/requirements.lock
+	@PYTHONPATH=tests $(BIN)/python -m mutants.run $(MUTANTS)
+
 bench: $(STAMP)  ## what a comparison costs over only reading (benchmarks/README.md)
 	@$(BIN)/python benchmarks/reconcile.py
 
@@ -41,6 +45,9 @@ lint: $(STAMP)  ## ruff, mypy, import contracts
 lock: $(STAMP)  ## resolve the locked packages anew (needs uv)
 	uv pip compile pyproject.toml --extra embedded --extra dask --extra dev --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements.lock
+	uv pip compile pyproject.toml --extra embedded --extra dask --extra dev --extra mutants --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -c requirements.lock \
+	  -o tests/mutants/requirements.lock
 
 clean:  ## remove the virtual environment (demo state stays: balancebook down)
 	rm -rf $(VENV)

@@ -249,3 +249,29 @@ def test_whatever_the_canary_takes_the_rate_stays_within_its_bounds_and_comes_ba
 @pytest.mark.parametrize(("count", "rank"), [(1, 1), (99, 99), (100, 99), (200, 198), (201, 199)])
 def test_p99_is_that_of_latency(count: int, rank: int) -> None:
     assert p99([float(number) for number in range(count, 0, -1)]) == rank
+
+
+def test_how_many_pages_are_read_at_a_time() -> None:
+    throttle = Throttle(limit_ms=10, floor=5000, now=0.0)
+    assert throttle.readers(4, 0.0) == 2
+    now, rows = 0.0, 0
+
+    def observed(ms: float, times: int) -> None:
+        nonlocal now, rows
+        for _ in range(times):
+            now, rows = now + 0.05, rows + 5000
+            throttle.observe(ms, now, rows)
+
+    observed(2.0, 3)
+    assert (throttle.readers(4, now), throttle.readers(1, now)) == (4, 1)
+    observed(8.0, 1)
+    assert throttle.readers(4, now) == 2
+    observed(50.0, 3)
+    assert throttle.paused
+    assert throttle.readers(4, now) == 1
+    observed(2.0, 20)
+    assert not throttle.paused
+    assert throttle.readers(4, now) == 1
+    observed(2.0, 700)
+    # Never all of them again after a pause.
+    assert throttle.readers(4, now) == 2

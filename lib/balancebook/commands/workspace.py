@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -31,9 +30,10 @@ def refresh(folder: Path, entries: Iterable[Entry], say: Callable[[str], None]) 
             if copy.exists():
                 say(f"{name} has a new version; yours is kept as {_put_aside(copy).name}")
             copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(entry.path, copy)
+            write_whole(copy, entry.path.read_text(encoding="utf-8"))
+            # After each: should the disk be full at the next, this one is known to be ours.
             origins[name] = entry.sha256
-        write_whole(folder / _ORIGINS, json.dumps(origins, indent=1) + "\n")
+            write_whole(folder / _ORIGINS, json.dumps(origins, indent=1) + "\n")
     except OSError as error:
         raise BrokenRun(
             f"The notebooks cannot be copied to {folder}: {reason_of(error)}.",

@@ -169,8 +169,11 @@ class Pace:
         return min(wanted, max(_LEAST_PAGE, int(min(self.allowed, 1e9) * CREDIT_S)))
 
     def in_flight(self, wanted: int) -> int:
-        """How many ranges may be read at a time."""
-        return min(wanted, _IN_FLIGHT)
+        """How many ranges may be read at a time now: each holds a core of the server."""
+        if self._throttle is None:
+            return min(wanted, _IN_FLIGHT)
+        with self._lock:
+            return self._throttle.readers(wanted, self._clock())
 
     def wait(self, rows: int, until: float = math.inf) -> None:
         """Wait until a further page may be asked for; `rows` were in the page just received, 0 before the first.

@@ -142,7 +142,7 @@ class RangeScan(Generic[Gathered]):
         pace: Pace | None = None,
     ) -> None:
         self._tasks, self._read, self._progress, self._pace = tasks, read, progress, pace
-        self._in_flight = pace.in_flight(in_flight) if pace else in_flight
+        self._in_flight = in_flight
         self._page_size = page_size
         self._budget, self._fetched = budget_rows, {task.table: 0 for task in tasks}
         self._lock = threading.Lock()
@@ -159,8 +159,7 @@ class RangeScan(Generic[Gathered]):
             self._pace.begin()
         try:
             while running or (waiting and not self._stop.is_set()):
-                # One more than is worked on, so that no worker waits for what is done with the last range.
-                while waiting and len(running) <= self._in_flight:
+                while waiting and len(running) < self._wanted():
                     running.add(pool.submit(self._try, waiting.popleft()))
                 done, running = wait(running, timeout=_TICK_S, return_when=FIRST_COMPLETED)
                 if self._progress and not done:
@@ -177,6 +176,12 @@ class RangeScan(Generic[Gathered]):
             # A consumer that leaves early does not wait for ranges it no longer wants.
             self.stop()
             pool.shutdown(wait=True, cancel_futures=True)
+
+    def _wanted(self) -> int:
+        """How many ranges are to be begun and not ended: one more than are worked on, so that no worker waits for what
+        is done with the last range; no more than the pace allows."""
+        allowed = self._pace.in_flight(self._in_flight) if self._pace else self._in_flight
+        return allowed + (allowed == self._in_flight)
 
     def stop(self) -> None:
         """Read no further page. May be called from any thread."""

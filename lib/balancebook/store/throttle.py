@@ -33,6 +33,7 @@ REMEASURE_S = 60.0
 _MOST = 1e8
 _LONGEST_STEP_S = 0.25
 _QUIET, _RATE_OVER_S = 200, 1.0
+_WARY = 2
 
 
 @dataclass(slots=True)
@@ -122,6 +123,16 @@ class Throttle:
             self._begin(now, reading, None)
         else:
             self._grow(now)
+
+    def readers(self, wanted: int, now: float) -> int:
+        """How many pages may be read at a time: one, so that a core is left to others, for FORGET_S after a pause that
+        helped, unless others are the cause; all that are wanted as long as the canary is well below its bound and was
+        never above it."""
+        hurt = self._hurt and now - self._hurt[0] < FORGET_S and self.bound_ms <= self.limit_ms
+        if self._pause or hurt:
+            return 1
+        well = not self.pauses and self._window and max(ms for _, ms in self._window) <= WELL * self.bound_ms
+        return wanted if well else min(wanted, _WARY)
 
     def reason(self, now: float) -> str:
         """Why the scan is not read faster, for people; "" if the canary does not hold it back."""
