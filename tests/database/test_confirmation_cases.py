@@ -258,7 +258,13 @@ def full(reader: Reader, view: View, _: Path) -> ComparisonReport:
 
 
 def by_scan(reader: Reader, view: View, _: Path) -> ComparisonReport:
-    return reconcile(reader, view, Options(grace_s=GRACE_S, most_by_key=0))
+    """Until scans are what confirms: of sound rows beside writers a first pass may see none that differs."""
+    for _attempt in range(10):
+        told: list[str] = []
+        report = reconcile(reader, view, Options(grace_s=GRACE_S, most_by_key=0, told=told.append))
+        if any("by scans of both sides" in each for each in told) or report.verdict is not Verdict.PASS:
+            break
+    return report
 
 
 def by_tokens(reader: Reader, view: View, _: Path) -> ComparisonReport:

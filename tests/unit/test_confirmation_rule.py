@@ -290,10 +290,25 @@ def test_what_changes_at_every_look_is_unknown() -> None:
 
 
 def test_the_model_has_what_it_is_said_to_have() -> None:
-    """Suspects are met, and all columns, lags and write times occur."""
+    """Suspects are met, and nulls, deletions, equal write times, rows without a key and long courses occur."""
     chance = random.Random(1)
-    courses = [settled(world(chance, list(HEALTHY[5])), 0.0) for _ in range(300)]
-    found = Counter(course.judgement.reason for course in courses if course)
-    assert found[IN_STEP] > 100
-    assert max(len(course.looks) for course in courses if course) > 2
-    assert len(SELECTED) == 2
+    kinds = [HEALTHY[5], HEALTHY[7], KEYED[3]]
+    courses = [
+        course
+        for number in range(600)
+        if (course := settled(world(chance, list(kinds[number % 3]), keyed=number % 3 == 2), 0.0))
+    ]
+    reasons = Counter(course.judgement.reason for course in courses)
+    assert (reasons[IN_STEP] > 200, reasons[GONE] > 5) == (True, True), reasons
+    seen = [look for course in courses for look in course.looks]
+    shown = [side for look in seen for side in (look.derived, look.view) if side]
+    occurs = {
+        "a null": sum(None in side.values for side in shown),
+        "equal write times of two cells": sum(len(set(side.times)) < len(SELECTED) for side in shown),
+        "no row of the base": sum(look.base is None for look in seen),
+        "a row without a key": sum(look.base is not None and look.base.derived is None for look in seen),
+        "one side alone": sum((look.derived is None) != (look.view is None) for look in seen),
+        "in step": sum(look.derived is not None and look.derived == look.view for look in seen),
+        "three looks or more": sum(len(course.looks) > 2 for course in courses),
+    }
+    assert min(occurs.values()) > 5, occurs

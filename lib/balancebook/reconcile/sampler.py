@@ -85,11 +85,6 @@ class Sampler:
                 base, view = (len(side.order) for side in self.sides)
                 progress(base, view)
 
-    @property
-    def gone(self) -> bool:
-        """Whether the server is taken for gone."""
-        return self._draws.gone
-
     def met(self) -> dict[RawKey, Met]:
         """All rows that look wrong, each once: first one of each range, both sides by turns, then a second of each."""
         base, view = (list(side.known.values()) for side in self.sides)
