@@ -33,6 +33,7 @@ from balancebook.demo.schema import create_schema
 from balancebook.demo.services import write_server_state
 from balancebook.settings import Profile, load_profile
 from balancebook.store.connect import close, connect
+from balancebook.store.reader import Reader, open_reader
 from dealing import Dealing, dealt_as
 from ports import free_ports
 
@@ -139,6 +140,13 @@ def profile(server: Node, environment: dict[str, str]) -> Profile:
     """The embedded profile of the shared server."""
     assert server.alive
     return load_profile("embedded", env=environment)
+
+
+@pytest.fixture
+def reader(profile: Profile) -> Iterator[Reader]:
+    """A reading session to the shared server."""
+    with open_reader(profile) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

@@ -16,18 +16,10 @@ from balancebook.demo.faults import Injector
 from balancebook.demo.node import Node
 from balancebook.demo.schema import create_schema
 from balancebook.settings import Profile, retarget
-from balancebook.store.reader import Reader, open_reader
 from balancebook.verdict import Result
 from checking import GRACE_S, THREE_ASSETS, WHOLE, Ask, Book, behind, booker, nowhere, run_check
 from edges import build
 from gateway_process import running_gateway
-
-
-@pytest.fixture
-def reader(profile: Profile) -> Iterator[Reader]:
-    """A reading session to the shared server."""
-    with open_reader(profile) as opened:
-        yield opened
 
 
 @pytest.fixture
