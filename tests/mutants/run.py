@@ -164,7 +164,7 @@ def _seconds(report: Path) -> dict[str, float]:
 
 def _tried(copy: Path, mutant: Mutant, unit: Tests, table: Tests) -> Outcome:
     of_unit, of_table = _running(unit, mutant), _running(table, mutant)[:_MOST_CASES]
-    if not of_unit and mutant.module.endswith(("kernels.py", "murmur3.py")):
+    if not of_unit and mutant.module.endswith(("kernels.py", "murmur3.py", "finding.py")):
         of_unit = _OF_COMPILED
     with _changed(copy / mutant.module, mutant):
         for name, tests in (("unit", of_unit), ("table", of_table)):
