@@ -80,3 +80,16 @@ def test_others_are_two(cql_type: object, one: bytes, other: bytes) -> None:
 def test_a_key_of_another_length_is_refused() -> None:
     with pytest.raises(ValueError, match="2 cells for 1 columns"):
         KeyIdentity([INT], ()).of([b"1", b"2"])
+
+
+@pytest.mark.parametrize(
+    ("cql_type", "cell"),
+    [
+        ("TupleType(Int32Type,Int32Type)", sized(None) + sized(b"\0\0\0\1")),
+        ("ListType(DoubleType)", b"\0\0\0\2" + sized(number(0.5)) + sized(NAN)),
+        ("DoubleType", NAN),
+        ("IntegerType", b"\1"),
+    ],
+)
+def test_what_has_one_form_alone_stays_as_it_is(cql_type: str, cell: bytes) -> None:
+    assert KeyIdentity([lookup_casstype(cql_type)], ()).of([cell]) == (cell,)
