@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[2]
 LIB = "lib/balancebook"
 TABLE = "tests/database/test_confirmation_cases.py"
 # Compiled code is not seen by coverage: its tests.
-_OF_COMPILED = ["tests/unit/test_sketch.py", "tests/unit/test_murmur3.py"]
+_OF_COMPILED = [f"tests/unit/test_{name}.py" for name in ("sketch", "murmur3", "scan_rule")]
 # They judge the tree, or start processes of their own: no test of a judging module.
 _NOT_ASKED = ("architecture", "environment", "readme", "notebook_rules", "every_check_is_tested", "demo_java",
               "demo_jars", "demo_processes", "machine_code", "generate")  # fmt: skip
