@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from balancebook.reconcile.model.words import mixed
+from balancebook.sketch.layout import Words
 from balancebook.sketch.sketch import FoundRows
 from balancebook.store.raw import RawCells
 
@@ -35,6 +37,6 @@ def _missing_from(other: FoundRows, rows: FoundRows) -> Aside:
     return Aside(rows, np.flatnonzero(~np.isin(_versions(rows), _versions(other))))
 
 
-def _versions(rows: FoundRows) -> npt.NDArray[np.uint64]:
+def _versions(rows: FoundRows) -> Words:
     """A word for each row, of its key and its cells."""
-    return np.asarray(rows.lanes[:, 0] ^ (rows.lanes[:, 1] * np.uint64(0x9E3779B97F4A7C15)))
+    return mixed(rows.lanes[:, 0], rows.lanes[:, 1])

@@ -198,15 +198,16 @@ class Engine:
                 return
             self._state.passes += 1
             items = sketch.peel()
-            differences = len(items) if items.complete else sketch.estimate()
-            differences += sum(map(len, self._aside()))
+            in_sketch = len(items) if items.complete else sketch.estimate()
+            aside = differing_aside(*map(FoundRows.joined, self._under_way().aside))
+            differences = in_sketch + sum(map(len, aside))
             if differences > self._options.most_by_key or (grown == _MOST_GROWN and not items.complete):
                 break
             if items.complete:
-                self._confirm(items)
+                self._confirm(items, aside)
                 return
             self._options.told(f"about {differences:,} rows differ: reading again with a larger sketch")
-            self._state.cells = max(int(differences * _CELLS_A_ROW), 2 * self._state.cells)
+            self._state.cells = max(int(in_sketch * _CELLS_A_ROW), 2 * self._state.cells)
             self._state.under_way = None
         self._confirm_by_scan(differences)
 
@@ -266,29 +267,26 @@ class Engine:
             self._keeper.keep(self._state, at_once=True)
         return total, begun.counts
 
-    def _confirm(self, items: Items) -> None:
-        """Look at each row that the sketch names, and at each that was set aside and differs, by its key."""
+    def _confirm(self, items: Items, aside: tuple[Aside, Aside]) -> None:
+        """Look at each row that the sketch names, and at each of those set aside that differ, by its key."""
         suspects = Suspects(self._columns.identity)
         only = only_on(items)
         if self._layout.keeps_key:
             name_by_key(self._layout, items, suspects)
-            self._look_at(suspects, self._add_aside(suspects, only))
+            self._look_at(suspects, self._add_aside(suspects, aside, only))
             return
         left = [self._resolved(rows, suspects) for rows in unnamed(items)]
-        self._look_at(suspects, self._add_aside(suspects, only))
+        self._look_at(suspects, self._add_aside(suspects, aside, only))
         self._look_once_more(left)
 
-    def _aside(self) -> tuple[Aside, Aside]:
-        """The rows of base and view that were set aside and differ."""
-        return differing_aside(*map(FoundRows.joined, self._under_way().aside))
-
-    def _add_aside(self, suspects: Suspects, only: tuple[int, int]) -> tuple[int, int]:
+    def _add_aside(
+        self, suspects: Suspects, aside: tuple[Aside, Aside], only: tuple[int, int]
+    ) -> tuple[int, int]:
         """Note the rows set aside that differ. Returns how many rows base and view have alone in all."""
-        base, view = self._aside()
-        for side, rows in ((BASE, base), (VIEW, view)):
-            for row in rows:
+        for side in (BASE, VIEW):
+            for row in aside[side]:
                 suspects.note(side, self._columns.raw_key(row))
-        return only[BASE] + len(base), only[VIEW] + len(view)
+        return only[BASE] + len(aside[BASE]), only[VIEW] + len(aside[VIEW])
 
     def _look_at(self, suspects: Suspects, only: tuple[int, int]) -> None:
         base, view = self._counts

@@ -21,7 +21,7 @@ from balancebook.store.canary import Canary, draw_canary
 from balancebook.store.errors import MAY_PASS, StoreError
 from balancebook.store.reader import Reader
 from balancebook.store.schema import Table
-from balancebook.store.throttle import START, Throttle
+from balancebook.store.throttle import START, WARY, Throttle
 
 CANARY_EVERY_S = 0.05
 # Before the scan: as many reads as these, or as many as fit into the time.
@@ -34,7 +34,7 @@ FLOOR = 5_000.0
 _TICK_S = 0.02
 # A busy server may leave the canary's first reads unanswered.
 _CANARY_WAITS_S = (0.5, 2.0)
-_LEAST_PAGE, _IN_FLIGHT = 10, 2
+_LEAST_PAGE = 10
 # A tenth of a second's work of two cores: over before a canary could tell anything.
 FREE_ROWS = 50_000
 
@@ -171,7 +171,7 @@ class Pace:
     def in_flight(self, wanted: int) -> int:
         """How many ranges may be read at a time now: each holds a core of the server."""
         if self._throttle is None:
-            return min(wanted, _IN_FLIGHT)
+            return min(wanted, WARY)
         with self._lock:
             return self._throttle.readers(wanted, self._clock())
 

@@ -33,7 +33,8 @@ REMEASURE_S = 60.0
 _MOST = 1e8
 _LONGEST_STEP_S = 0.25
 _QUIET, _RATE_OVER_S = 200, 1.0
-_WARY = 2
+# Pages at a time, where it is not known that the server bears more.
+WARY = 2
 
 
 @dataclass(slots=True)
@@ -128,11 +129,10 @@ class Throttle:
         """How many pages may be read at a time: one, so that a core is left to others, for FORGET_S after a pause that
         helped, unless others are the cause; all that are wanted as long as the canary is well below its bound and was
         never above it."""
-        hurt = self._hurt and now - self._hurt[0] < FORGET_S and self.bound_ms <= self.limit_ms
-        if self._pause or hurt:
+        if self._pause or (self._hurt_lately(now) and self.bound_ms <= self.limit_ms):
             return 1
         well = not self.pauses and self._window and max(ms for _, ms in self._window) <= WELL * self.bound_ms
-        return wanted if well else min(wanted, _WARY)
+        return wanted if well else min(wanted, WARY)
 
     def reason(self, now: float) -> str:
         """Why the scan is not read faster, for people; "" if the canary does not hold it back."""
@@ -145,13 +145,17 @@ class Throttle:
         baseline = self.baseline_ms or 0.0
         if baseline > self.limit_ms:
             return f"balance queries take {baseline:.1f} ms without the scan ({limit})"
-        if self._hurt and now - self._hurt[0] < FORGET_S:
-            return f"balance queries took {self._hurt[1]:.1f} ms beside the scan ({limit})"
+        if hurt_ms := self._hurt_lately(now):
+            return f"balance queries took {hurt_ms:.1f} ms beside the scan ({limit})"
         return ""
 
     def paused_until(self, now: float) -> float:
         """The seconds of all pauses."""
         return self.paused_s + (now - self._pause.began if self._pause else 0.0)
+
+    def _hurt_lately(self, now: float) -> float | None:
+        """What the canary took before a pause that helped and is not forgotten yet."""
+        return self._hurt[1] if self._hurt and now - self._hurt[0] < FORGET_S else None
 
     def _reading(self, now: float, rows: int) -> float:
         """Rows/s of the last second."""
@@ -227,7 +231,7 @@ class Throttle:
         self.rate = min(self._most, self.rate * self._growth(now) ** step)
 
     def _growth(self, now: float) -> float:
-        if self._hurt and now - self._hurt[0] < FORGET_S:
+        if self._hurt_lately(now):
             well = max(ms for _, ms in self._window) <= WELL * self.bound_ms
             return PROBING if well else 1.0
         return FORGOTTEN if self.pauses else SLOW_START

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from balancebook.reconcile.model.words import mixed
 from balancebook.sketch.layout import Words
 from balancebook.sketch.records import (
     ADDRESS,
@@ -27,8 +28,6 @@ from balancebook.sketch.records import (
 LOST, MISMATCH, ORPHAN, LAGGING, GONE, OPEN = range(6)
 Places = npt.NDArray[np.int64]
 _NONE = -1
-# 2^64 divided by the golden ratio: spreads the bits of a key, so that address and key do not cancel each other out.
-_ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,15 +114,11 @@ def behind(units: Units, first: Scan, again: Scan, quorum: Scan) -> npt.NDArray[
     in all three scans. first and again were read from single replicas, a grace period apart."""
     bases = [_places(each.base, units.addresses) for each in (first, quorum)]
     before = differing(first)
-    wrong = np.isin(_mixed(units.addresses, units.keys), _mixed(before.addresses, before.keys))
+    wrong = np.isin(mixed(units.addresses, units.keys), mixed(before.addresses, before.keys))
     same = _equal(first.base, bases[0], again.base, units.elsewhere, VERSION)
     same &= _equal(quorum.base, bases[1], again.base, units.elsewhere, VERSION)
     in_step = _equal(quorum.base, bases[1], quorum.view, _paired(quorum.view, units), IN_STEP)
     return np.asarray(wrong & same & in_step & _proved(quorum.base, bases[1]))
-
-
-def _mixed(addresses: Words, keys: Words) -> Words:
-    return addresses ^ (keys * _ODD)
 
 
 def _places(records: Words, addresses: Words) -> Places:
@@ -138,8 +133,8 @@ def _places(records: Words, addresses: Words) -> Places:
 
 def _paired(records: Words, units: Units) -> Places:
     """The place of the view's record of each unit, by address and key."""
-    mixed = _mixed(records[:, [ADDRESS]], records[:, [KEY]])
-    found = _places(np.pad(mixed, ((0, 0), (0, WORDS - 1))), _mixed(units.addresses, units.keys))
+    names = mixed(records[:, [ADDRESS]], records[:, [KEY]])
+    found = _places(np.pad(names, ((0, 0), (0, WORDS - 1))), mixed(units.addresses, units.keys))
     there = found >= 0
     there[there] = records[found[there], KEY] == units.keys[there]
     return np.where(there, found, _NONE)
