@@ -85,7 +85,7 @@ def _changes(source: str) -> Iterator[tuple[str, str, int, tuple[int, int]]]:
 
 
 def _mutant(root: Path, key: tuple[str, int, int, str], operator: str, occurrence: int) -> Mutant | None:
-    """None if only an annotation, a docstring or nothing that Python reads is changed, or it is no Python any more."""
+    """None if only an annotation, a docstring or nothing that Python reads is changed, or it is not valid Python."""
     module, line, _, group = key
     source = (root / module).read_text()
     drafted = Mutant(module, line, group, operator, occurrence, "", "")

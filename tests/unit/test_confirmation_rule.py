@@ -121,7 +121,7 @@ MISSED: dict[str, tuple[dict[str, object], list[str], set[Kind]]] = {
 
 @pytest.mark.parametrize("case", MISSED)
 def test_what_never_reached_the_view_is_named(case: str) -> None:
-    """The commonest faults: nothing that the writers write mends them."""
+    """The commonest faults: no later write repairs them."""
     how, kinds, expected = MISSED[case]
     chance, found = random.Random(11), Counter[Kind]()
     for _ in range(150):

@@ -49,7 +49,7 @@ class SideDraws:
 
 
 class Sampler:
-    """Draws from both sides by turns. Raises StoreError for non-retryable errors."""
+    """Draws from both sides alternately. Raises StoreError for non-retryable errors."""
 
     def __init__(
         self,

@@ -337,7 +337,7 @@ def open_pace(reader: Reader, view: Table, *, rate: float | None = None, workers
 
     `rate`: rows/s of both sides together; without one the first 50,000 rows are read at once. Without a canary only the
     rate holds, and the report says why: of an empty view, or one that may not be read. If it only could not be read
-    now, the scan goes at its floor. `workers`: so many scan at the same time, each with a pace of its own, and share
+    now, the scan goes at its floor. `workers`: how many scan at the same time, each with a pace of its own, and share
     what the profile allows.
     """
     limits = reader.profile.limits
