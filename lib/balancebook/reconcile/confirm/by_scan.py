@@ -11,17 +11,15 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from balancebook.reconcile.confirm import CONFIRM_CONSISTENCY, SCAN_CONSISTENCY, scan_rule
 from balancebook.reconcile.confirm.columns import LookColumns
 from balancebook.reconcile.confirm.record_files import PARTS, RecordFiles, needed_bytes
-from balancebook.reconcile.confirm.rule import GONE, IN_STEP
+from balancebook.reconcile.confirm.rule import GONE
+from balancebook.reconcile.confirm.scan_rows import KeptRows, ScanBatch, among, hash_of, record_layout
 from balancebook.reconcile.confirm.scan_rule import OPEN, Scan, Units
 from balancebook.reconcile.confirm.settle import BEHIND, Settling
 from balancebook.reconcile.confirm.suspects import Suspects
@@ -33,11 +31,9 @@ from balancebook.sketch.records import (
     ADDRESS,
     DERIVED,
     KEY,
-    RecordLayout,
     RecordReader,
     flagged,
     joined,
-    sizes,
 )
 from balancebook.sketch.sketch import cells_of
 from balancebook.store.pace import Pace
@@ -47,14 +43,6 @@ from balancebook.store.raw_scan import raw_scan
 from balancebook.store.reader import Reader
 
 NOT_READ = "the confirming scan was not complete"
-_KINDS = {
-    scan_rule.LOST: Kind.LOST,
-    scan_rule.MISMATCH: Kind.MISMATCH,
-    scan_rule.ORPHAN: Kind.ORPHAN,
-    scan_rule.LAGGING: Kind.LAGGING,
-    scan_rule.GONE: Kind.LAGGING,
-}
-_REASONS = {scan_rule.LAGGING: IN_STEP, scan_rule.GONE: GONE}
 _PROBED_ROWS = 200
 
 
@@ -178,7 +166,7 @@ class _Scans:
     def _read(
         self, side: int, files: RecordFiles, consistency: str, wanted: Words | None, *, keep: bool
     ) -> ScanReport:
-        how, layout = self.how, _layout(self.how.columns, side)
+        how, layout = self.how, record_layout(self.how.columns, side)
 
         def gather(_table: int, pages: Iterator[RawPage]) -> tuple[Words, list[bytes]]:
             reader, found, rows = RecordReader(layout, how.seed), list[Words](), list[bytes]()
@@ -186,9 +174,7 @@ class _Scans:
                 records, bounds = reader.read(page.body, page.start, page.rows)
                 if self._respelled:
                     self._name_by_value(records, page, bounds.tolist())
-                chosen = (
-                    np.arange(len(records)) if wanted is None else np.flatnonzero(_among(records, wanted))
-                )
+                chosen = np.arange(len(records)) if wanted is None else np.flatnonzero(among(records, wanted))
                 found.append(records[chosen])
                 if keep:
                     rows += [page.body[begin:end].tobytes() for begin, end in bounds[chosen].tolist()]
@@ -221,9 +207,9 @@ class _Scans:
         columns = self.how.columns
         for number, (begin, end) in enumerate(bounds):
             key = cells_of(page.body[begin:end].tobytes())[: columns.keys]
-            records[number, ADDRESS] = _hash(columns.base_key(key))
+            records[number, ADDRESS] = hash_of(columns.base_key(key))
             if None not in key:
-                records[number, KEY] = _hash(columns.identity.of(key))
+                records[number, KEY] = hash_of(columns.identity.of(key))
 
     def _part(self, name: str, part: int) -> Scan:
         base, view = (RecordFiles(self.folder, f"{name}.{side}").records(part) for side in (BASE, VIEW))
@@ -254,13 +240,13 @@ class _Scans:
         shown = self._shown("second", part)
         for unit in np.flatnonzero(codes == OPEN).tolist():
             self._leave_open(units, unit, shown)
-        return _ScanBatch(units, codes, np.flatnonzero(codes != OPEN), shown)
+        return ScanBatch(units, codes, np.flatnonzero(codes != OPEN), shown)
 
-    def _shown(self, name: str, part: int) -> _Shown:
+    def _shown(self, name: str, part: int) -> KeptRows:
         columns = self.how.columns
-        return _Shown(self.folder, name, part, columns.keys, len(columns.names))
+        return KeptRows(self.folder, name, part, columns.keys, len(columns.names))
 
-    def _leave_open(self, units: Units, unit: int, shown: _Shown) -> None:
+    def _leave_open(self, units: Units, unit: int, shown: KeptRows) -> None:
         rows = shown.of(int(units.addresses[unit]), int(units.keys[unit]))
         if rows == (None, None):
             self.unnamed.append((int(units.addresses[unit]), int(units.keys[unit])))
@@ -319,106 +305,3 @@ class _Scans:
         reason = ": ".join([NOT_READ, *self.reasons])
         nameless = RawDifference(Kind.UNKNOWN, (None,) * columns.keys, None, None, reason)
         return Listed([nameless] * max(count, 1))
-
-
-class _Shown:
-    """The rows that a scan kept of one part, by address and key."""
-
-    def __init__(self, folder: Path, name: str, part: int, keys: int, columns: int) -> None:
-        self._keys, self._columns = keys, columns
-        files = [RecordFiles(folder, f"{name}.{side}") for side in (BASE, VIEW)]
-        self._files, self._part = files, part
-
-    def of(self, address: int, key: int) -> tuple[RawCells | None, RawCells | None]:
-        """The rows of base and view under that key; the base's own wherever it stands, if nothing is under that key."""
-        base, view = (places.get((address, key)) for places in self._places)
-        return self._row(BASE, base), self._row(VIEW, view)
-
-    def all(self) -> Iterator[tuple[tuple[int, int], tuple[RawCells | None, RawCells | None]]]:
-        """Each address and key, and the rows there."""
-        base, view = self._places
-        for address, key in base.keys() | view.keys():
-            if key:
-                yield (address, key), self.of(address, key)
-
-    def difference(self, address: int, key: int, kind: Kind, reason: str) -> RawDifference:
-        """The rows of a key as a difference; nameless, if there are none."""
-        base, view = self.of(address, key)
-        row = view or base
-        named = row[: self._keys] if row else (None,) * self._keys
-        return RawDifference(kind, named, base and base[self._keys :], view and view[self._keys :], reason)
-
-    # Read when a row is asked for: of most parts none is.
-    @cached_property
-    def _records(self) -> list[Words]:
-        return [each.records(self._part) for each in self._files]
-
-    @cached_property
-    def _bytes(self) -> list[bytes]:
-        return [each.rows(self._part) for each in self._files]
-
-    @cached_property
-    def _ends(self) -> list[npt.NDArray[np.int64]]:
-        return [np.cumsum(sizes(records)) for records in self._records]
-
-    @cached_property
-    def _places(self) -> list[dict[tuple[int, int], int]]:
-        return [
-            dict(zip(map(tuple, records[:, [ADDRESS, KEY]].tolist()), range(len(records)), strict=True))
-            for records in self._records
-        ]
-
-    def _row(self, side: int, place: int | None) -> RawCells | None:
-        if place is None:
-            return None
-        begin = int(self._ends[side][place - 1]) if place else 0
-        return cells_of(self._bytes[side][begin : int(self._ends[side][place])])[: self._columns]
-
-
-@dataclass(frozen=True)
-class _ScanBatch:
-    """What two scans settled; each difference is put together when it is asked for."""
-
-    units: Units
-    codes: npt.NDArray[np.int8]
-    places: npt.NDArray[np.int64]
-    shown: _Shown
-
-    @property
-    def kinds(self) -> Sequence[Kind]:
-        """The kind of each."""
-        return [_KINDS[code] for code in self.codes[self.places].tolist()]
-
-    @property
-    def gone(self) -> int:
-        """How many are gone from both sides."""
-        return int(np.count_nonzero(self.codes == scan_rule.GONE))
-
-    def __getitem__(self, number: int) -> RawDifference:
-        unit = int(self.places[number])
-        code = int(self.codes[unit])
-        address, key = int(self.units.addresses[unit]), int(self.units.keys[unit])
-        return self.shown.difference(address, key, _KINDS[code], _REASONS.get(code, ""))
-
-
-def _layout(columns: LookColumns, side: int) -> RecordLayout:
-    keys, values, times = columns.keys, len(columns.values), len(columns.timed)
-    own = len(columns.times(side)) - times
-    at = keys + values
-    moving = side == BASE and bool(columns.moving)
-    proof = range(at + times, at + times + len(columns.moving)) if moving else range(at, at + times + own)
-    return RecordLayout(keys, values, times, own, columns.address, tuple(proof), moving)
-
-
-def _among(records: Words, wanted: Words) -> npt.NDArray[np.bool_]:
-    """Which records have one of the addresses, which are sorted."""
-    if not len(wanted):
-        return np.zeros(len(records), bool)
-    at = np.minimum(np.searchsorted(wanted, records[:, ADDRESS]), len(wanted) - 1)
-    return np.asarray(wanted[at] == records[:, ADDRESS])
-
-
-def _hash(key: Sequence[bytes]) -> int:
-    """Never 0, which is the lane of a key that is none."""
-    parts = (len(cell).to_bytes(4, "big") + cell for cell in key)
-    return int.from_bytes(blake2b(b"".join(parts), digest_size=8).digest(), "big") or 1
