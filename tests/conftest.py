@@ -159,12 +159,14 @@ def session(profile: Profile) -> Iterator[Session]:
 
 
 @pytest.fixture
-def keyspace(session: Session) -> Iterator[str]:
-    """A fresh keyspace with the demo's empty tables and view, dropped afterwards."""
+def keyspace(session: Session) -> str:
+    """A fresh keyspace with the demo's empty tables and view.
+
+    It goes with its server: dropped, it would take a second, in which the server flushes every table that it has.
+    """
     name = f"t_{os.getpid()}_{next(_numbers)}"
     create_schema(session.execute, name, indexes=False)
-    yield name
-    session.execute(f"DROP KEYSPACE {name}")
+    return name
 
 
 @pytest.fixture(scope="session")

@@ -45,7 +45,7 @@ def impatient(profile: Profile) -> Profile:
 
 
 @pytest.fixture(scope="session")
-def place(session: Session) -> Iterator[str]:
+def place(session: Session) -> str:
     """One keyspace for all tests that need not have a ledger to themselves: each uses users of its own."""
     name = f"checks_{os.getpid()}"
     create_schema(session.execute, name, indexes=False)
@@ -56,8 +56,7 @@ def place(session: Session) -> Iterator[str]:
         (THREE_ASSETS, 3, 1, 5 * WHOLE, 0),
         (THREE_ASSETS, 3, 2, 100_000 * WHOLE, 250_000_000),
     )
-    yield name
-    session.execute(f"DROP KEYSPACE {name}")
+    return name
 
 
 @pytest.fixture(scope="session")
@@ -100,11 +99,10 @@ def seed(ledger: Profile) -> Iterator[Profile]:
 
 
 @pytest.fixture(scope="session")
-def edges(server: Node, session: Session, impatient: Profile) -> Iterator[Profile]:
+def edges(server: Node, session: Session, impatient: Profile) -> Profile:
     """A profile of a keyspace with all of `edges.EDGES` in one ledger."""
     name = f"edges_{os.getpid()}"
     create_schema(session.execute, name, indexes=False)
     with server.admin() as admin:
         build(session, Injector(session.execute, admin, name), name)
-    yield retarget(impatient, keyspace=name)
-    session.execute(f"DROP KEYSPACE {name}")
+    return retarget(impatient, keyspace=name)

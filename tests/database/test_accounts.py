@@ -53,7 +53,7 @@ REFUSED = [(kind, given) for kind, (_, bad) in TYPES.items() for given in bad]
 
 
 @pytest.fixture(scope="module")
-def place(session: Session) -> Iterator[str]:
+def place(session: Session) -> str:
     """A keyspace with a ledger by each type of account, of which `good` accounts have an entry; and their views."""
     name = f"accounts_{os.getpid()}"
     session.execute(
@@ -74,8 +74,7 @@ def place(session: Session) -> Iterator[str]:
         )
         for _, value in good:
             session.execute(insert, (value,))
-    yield name
-    session.execute(f"DROP KEYSPACE {name}")
+    return name
 
 
 def of(profile: Profile, place: str, kind: str) -> Profile:

@@ -1,7 +1,7 @@
 """Every strategy on a real database: the right ones agree, the known wrong one is caught losing assets."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -21,12 +21,11 @@ COLUMNS = ["asset", "order", "available", "held", "time"]
 
 
 @pytest.fixture(scope="module")
-def place(session: Session) -> Iterator[str]:
+def place(session: Session) -> str:
     """One keyspace for all of these tests, since making one takes seconds; who writes uses accounts of its own."""
     name = f"balances_{os.getpid()}"
     create_schema(session.execute, name, indexes=False)
-    yield name
-    session.execute(f"DROP KEYSPACE {name}")
+    return name
 
 
 @pytest.fixture(scope="module")

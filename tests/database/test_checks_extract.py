@@ -29,11 +29,10 @@ MOMENTS = (FIRST - 1, FIRST, MIDDLE, LAST)
 
 
 @pytest.fixture(scope="module")
-def explored(session: Session, impatient: Profile) -> Iterator[Profile]:
+def explored(session: Session, impatient: Profile) -> Profile:
     name = f"extracted_{os.getpid()}"
     filled(session, name)
-    yield retarget(impatient, keyspace=name)
-    session.execute(f"DROP KEYSPACE {name}")
+    return retarget(impatient, keyspace=name)
 
 
 @pytest.fixture
@@ -140,7 +139,6 @@ def test_another_exchange_s_ledger_kept_oldest_first(session: Session, impatient
     assert not now.origin.held
     assert {row["entry"] for row in now.table.to_pylist() if row["account"] == "a"} == {39}
     ctx.close()
-    session.execute(f"DROP KEYSPACE {name}")
 
 
 def test_it_is_read_once_and_kept(ctx: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

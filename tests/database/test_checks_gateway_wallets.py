@@ -53,7 +53,7 @@ def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def wallets(environment: dict[str, str], session: Session, key: Path) -> Iterator[Profile]:
+def wallets(environment: dict[str, str], session: Session, key: Path) -> Profile:
     """A profile of the second exchange in a keyspace of its own, with a gateway that is not there."""
     name = f"wallets_{os.getpid()}"
     create_schema(session.execute, name, exchange=WALLETS)
@@ -64,8 +64,7 @@ def wallets(environment: dict[str, str], session: Session, key: Path) -> Iterato
         for number, amount in enumerate((Decimal(5), balance)):
             session.execute(insert, (OWNER, coin, number, amount))
     profile = load_profile(EMBEDDED_WALLETS, env=environment).model_copy(update={"grace_s": GRACE_S})
-    yield at(retarget(profile, keyspace=name), nowhere(), key)
-    session.execute(f"DROP KEYSPACE {name}")
+    return at(retarget(profile, keyspace=name), nowhere(), key)
 
 
 def at(wallets: Profile, url: object, key: Path, fields: Mapping[str, str] | None = None) -> Profile:

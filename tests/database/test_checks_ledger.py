@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -26,12 +25,11 @@ USDT = 2
 
 
 @pytest.fixture(scope="module")
-def sound(session: Session, impatient: Profile) -> Iterator[Profile]:
+def sound(session: Session, impatient: Profile) -> Profile:
     """A ledger that adds up."""
     name = f"sound_ledger_{os.getpid()}"
     filled(session, name)
-    yield retarget(impatient, keyspace=name)
-    session.execute(f"DROP KEYSPACE {name}")
+    return retarget(impatient, keyspace=name)
 
 
 class Books:

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,7 @@ RIGHT = [name for name, strategy in STRATEGIES.items() if not strategy.known_wro
 
 
 @pytest.fixture(scope="module")
-def exchange(session: Session, impatient: Profile) -> Iterator[Profile]:
+def exchange(session: Session, impatient: Profile) -> Profile:
     """A small exchange with one account of each awkward sort, nothing of it wrong. Read-only."""
     name = f"sample_{os.getpid()}"
     create_schema(session.execute, name, indexes=False)
@@ -49,8 +48,7 @@ def exchange(session: Session, impatient: Profile) -> Iterator[Profile]:
         *((MOST, asset, 1, 5, 0) for asset in (1, 2, 3, 77)),
         *((user, asset, 1, 5, 0) for user in ORDINARY for asset in (1, 2)),
     )
-    yield retarget(impatient, keyspace=name)
-    session.execute(f"DROP KEYSPACE {name}")
+    return retarget(impatient, keyspace=name)
 
 
 def drawn(profile: Profile, size: int = 4, seed: int = 1, assets_from: str = "scan") -> Sample:

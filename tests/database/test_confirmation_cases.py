@@ -40,12 +40,11 @@ numbers = itertools.count()
 
 
 @pytest.fixture(scope="module")
-def place(session: Session) -> Iterator[str]:
+def place(session: Session) -> str:
     """A keyspace for the tables of this file."""
     name = f"cases_{os.getpid()}"
     create_schema(session.execute, name, indexes=False)
-    yield name
-    session.execute(f"DROP KEYSPACE {name}", timeout=60)
+    return name
 
 
 @pytest.fixture

@@ -42,7 +42,6 @@ def ledger(session: Session, name: str) -> Iterator[str]:
     create_schema(session.execute, name, indexes=False)
     book(session, name, *(row(u, a, s) for u in range(1, 6) for a in range(1, 4) for s in range(1, 5)))
     yield name
-    session.execute(f"DROP KEYSPACE {name}")
 
 
 # Making a keyspace takes seconds, so tests share one where they leave it as it was.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -137,12 +136,11 @@ SHAPES = {
 
 
 @pytest.fixture(scope="module")
-def place(session: Session) -> Iterator[str]:
+def place(session: Session) -> str:
     """A keyspace for the tables of this file."""
     name = f"engine_schemas_{os.getpid()}"
     create_schema(session.execute, name, indexes=False)
-    yield name
-    session.execute(f"DROP KEYSPACE {name}")
+    return name
 
 
 @pytest.mark.parametrize("name", SHAPES)

@@ -7,7 +7,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -29,12 +29,11 @@ from reconciling import BASE, VIEW, Shape, compared, counts, made, there
 
 
 @pytest.fixture(scope="module")
-def place(session: Session) -> Iterator[str]:
+def place(session: Session) -> str:
     """A keyspace for the tables of this file."""
     name = f"engine_writers_{os.getpid()}"
     create_schema(session.execute, name, indexes=False)
-    yield name
-    session.execute(f"DROP KEYSPACE {name}")
+    return name
 
 
 def test_rows_beyond_the_cut_off_are_set_aside_and_compared(

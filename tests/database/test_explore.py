@@ -36,7 +36,6 @@ def ctx(session: Session, impatient: Profile) -> Iterator[Context]:
     opened = Context(retarget(impatient, keyspace=name))
     yield opened
     opened.close()
-    session.execute(f"DROP KEYSPACE {name}")
 
 
 def newest(some: list[LedgerEntry]) -> dict[int, LedgerEntry]:

@@ -33,7 +33,7 @@ VIEW = "user_balances_by_user"
 
 
 @pytest.fixture(scope="module")
-def place(session: Session) -> Iterator[str]:
+def place(session: Session) -> str:
     """A keyspace with a ledger of USERS times EVENTS rows; to be read only."""
     name = f"pace_{os.getpid()}"
     create_schema(session.execute, name, indexes=False)
@@ -45,8 +45,7 @@ def place(session: Session) -> Iterator[str]:
         for seq in range(EVENTS):
             batch.add(insert, (user, seq))
     execute_concurrent(session, [(batch, ()) for batch in batches], concurrency=16)
-    yield name
-    session.execute(f"DROP KEYSPACE {name}")
+    return name
 
 
 @pytest.fixture

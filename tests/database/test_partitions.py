@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ def row(user: int, asset: int, seq: int, avail: int = 5) -> dict[str, int]:
 
 
 @pytest.fixture(scope="module")
-def place(session: Session, server: Node) -> Iterator[str]:
+def place(session: Session, server: Node) -> str:
     """24 rows of users 1 to 4 in a ledger, with faults of 1, 2, 4 and 77; two other bases with views and faults."""
     name = f"asked_{os.getpid()}"
     create_schema(session.execute, name, indexes=False)
@@ -96,8 +96,7 @@ def place(session: Session, server: Node) -> Iterator[str]:
                 ("DELETE FROM {table} WHERE kind = 'a' AND day = 1 AND number = 2", ()),
             ],
         )
-    yield name
-    session.execute(f"DROP KEYSPACE {name}")
+    return name
 
 
 Compare = Callable[..., PartitionsReport]

@@ -185,7 +185,7 @@ def bare(column: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def place(session: Session) -> Iterator[str]:
+def place(session: Session) -> str:
     name = f"random_{os.getpid()}"
     session.execute(
         f"CREATE KEYSPACE {name} WITH replication = {{'class': 'SimpleStrategy', 'replication_factor': 1}}"
@@ -193,8 +193,7 @@ def place(session: Session) -> Iterator[str]:
     session.execute(f"CREATE TYPE {name}.kind (n int, s text)")
     for schema in SCHEMAS:
         schema.create(session, name)
-    yield name
-    session.execute(f"DROP KEYSPACE {name}")
+    return name
 
 
 @pytest.fixture(scope="module")

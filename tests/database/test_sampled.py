@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -68,13 +68,12 @@ def found(report: SampledReport) -> set[Kind]:
 
 
 @pytest.fixture(scope="module")
-def clean(session: Session) -> Iterator[str]:
+def clean(session: Session) -> str:
     """3,000 rows of 600 users, nothing wrong with them."""
     name = f"clean_{os.getpid()}"
     create_schema(session.execute, name, indexes=False)
     fill(session, name, range(USERS))
-    yield name
-    session.execute(f"DROP KEYSPACE {name}")
+    return name
 
 
 @pytest.fixture

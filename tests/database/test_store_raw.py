@@ -33,7 +33,7 @@ COLUMNS = (
 
 
 @pytest.fixture(scope="module")
-def filled(session: Session) -> Iterator[str]:
+def filled(session: Session) -> str:
     """A keyspace with a ledger of LEDGER_ROWS rows, and a table of every type; to be read only."""
     name = f"raw_{os.getpid()}"
     create_schema(session.execute, name, indexes=False)
@@ -58,8 +58,7 @@ def filled(session: Session) -> Iterator[str]:
         "{1: ['p']}, (1, null), {a: 1}, {a: 2, b: ''}, [1, 2, 3])"
     )
     session.execute(f"INSERT INTO {name}.every (k, text, blob) VALUES (2, '', 0x)")
-    yield name
-    session.execute(f"DROP KEYSPACE {name}")
+    return name
 
 
 def decoded(page: RawPage) -> list[tuple[Any, ...]]:

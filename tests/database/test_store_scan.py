@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from cassandra.cluster import Session
@@ -29,13 +29,12 @@ _QUICK = Limits(request_timeout_s=1.0)
 
 
 @pytest.fixture(scope="module")
-def filled(session: Session) -> Iterator[str]:
+def filled(session: Session) -> str:
     """A keyspace whose ledger holds _USERS * _ROWS rows, to be read only; its name."""
     name = f"scan_{os.getpid()}"
     create_schema(session.execute, name, indexes=False)
     _fill(session, name)
-    yield name
-    session.execute(f"DROP KEYSPACE {name}")
+    return name
 
 
 def _ledger(reader: Reader, keyspace: str) -> Table:

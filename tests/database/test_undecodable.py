@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -48,7 +48,7 @@ def raw(milliseconds: int) -> Undecoded:
 
 
 @pytest.fixture(scope="module")
-def place(session: Session, server: Node) -> Iterator[str]:
+def place(session: Session, server: Node) -> str:
     """Tables with timestamps as partition key, clustering key and value, their views with faults, all estimated."""
     name = f"far_{os.getpid()}"
     create_schema(session.execute, name, indexes=False)
@@ -80,8 +80,7 @@ def place(session: Session, server: Node) -> Iterator[str]:
         for table in tables:
             admin.flush(name, table)
         admin._exec("org.apache.cassandra.db:type=StorageService", "refreshSizeEstimates")
-    yield name
-    session.execute(f"DROP KEYSPACE {name}")
+    return name
 
 
 def view_of(reader: Reader, place: str, table: str) -> View:
@@ -203,7 +202,7 @@ HUGE = b"\0\0\0\0" + b"\x77" * 2100
 
 
 @pytest.fixture(scope="module")
-def exchange(environment: dict[str, str], session: Session, server: Node) -> Iterator[Profile]:
+def exchange(environment: dict[str, str], session: Session, server: Node) -> Profile:
     """The demo's second exchange, with an entry of the year 10000, and one owner with a balance of 5,000 digits."""
     name = f"far_wallets_{os.getpid()}"
     create_schema(session.execute, name, exchange=WALLETS)
@@ -221,8 +220,7 @@ def exchange(environment: dict[str, str], session: Session, server: Node) -> Ite
             admin.flush(name, table)
         admin._exec("org.apache.cassandra.db:type=StorageService", "refreshSizeEstimates")
     profile = load_profile(EMBEDDED_WALLETS, env=environment).model_copy(update={"grace_s": GRACE_S})
-    yield retarget(profile, keyspace=name, gateway_url=nowhere())
-    session.execute(f"DROP KEYSPACE {name}")
+    return retarget(profile, keyspace=name, gateway_url=nowhere())
 
 
 def test_an_account_with_an_entry_of_the_year_10000(ask: Ask, exchange: Profile) -> None:

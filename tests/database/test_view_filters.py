@@ -52,7 +52,7 @@ FILTERS: dict[str, Callable[[Row], bool]] = {
 
 
 @pytest.fixture(scope="module")
-def place(session: Session) -> Iterator[str]:
+def place(session: Session) -> str:
     """A keyspace with a base of 180 rows: a composite partition key, a reversed clustering key, mixed-case names."""
     name = f"filters_{os.getpid()}"
     session.execute(
@@ -66,8 +66,7 @@ def place(session: Session) -> Iterator[str]:
     for row in ROWS:
         session.execute(insert, row)
     session.execute(f"INSERT INTO {name}.{BASE} (\"P\", q, s) VALUES (1, 'static only', 1)")
-    yield name
-    session.execute(f"DROP KEYSPACE {name}")
+    return name
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,7 +22,7 @@ def desk(tmp_path: Path) -> Desk:
 
 
 @pytest.fixture(scope="session")
-def ledger(session: Session) -> Iterator[None]:
+def ledger(session: Session) -> None:
     """A ledger of one user. Its keyspace, and a second view, have to be quoted. Read-only by convention."""
     create_schema(session.execute, KEYSPACE, indexes=False)
     session.execute(
@@ -36,8 +35,6 @@ def ledger(session: Session) -> Iterator[None]:
         (THREE_ASSETS, 2, 1, 10_100_000 * WHOLE, 0),
         (THREE_ASSETS, 3, 1, 100_000 * WHOLE, 0),
     )
-    yield
-    session.execute(f'DROP KEYSPACE "{KEYSPACE}"')
 
 
 @pytest.fixture

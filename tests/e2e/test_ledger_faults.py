@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +32,11 @@ ALSO = {"ledger_sum": {"L007"}, "ledger_trade": {"L007"}}
 
 
 @pytest.fixture(scope="module")
-def damaged(session: Session, profile: Profile) -> Iterator[Profile]:
+def damaged(session: Session, profile: Profile) -> Profile:
     """A small ledger for faults that are undone."""
     name = f"damaged_ledger_{os.getpid()}"
     filled(session, name)
-    yield retarget(profile, keyspace=name)
-    session.execute(f"DROP KEYSPACE {name}")
+    return retarget(profile, keyspace=name)
 
 
 def audited(profile: Profile, environment: dict[str, str], out: Path) -> tuple[int, dict[str, Any]]:

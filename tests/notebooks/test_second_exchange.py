@@ -141,7 +141,7 @@ def test_nobody_has_nothing(second: Profile) -> None:
 
 
 @pytest.fixture(scope="module")
-def damaged(second: Profile, session: Session, server: Node) -> Iterator[str]:
+def damaged(second: Profile, session: Session, server: Node) -> str:
     """A second load of it, with a row that the view has lost, a wrong sum, an odd movement and a lost fill."""
     name = f"wallets_{os.getpid()}"
     profile = retarget(second, keyspace=name)
@@ -169,8 +169,7 @@ def damaged(second: Profile, session: Session, server: Node) -> Iterator[str]:
             )
             == 20
         )
-    yield name
-    session.execute(f"DROP KEYSPACE {name}")
+    return name
 
 
 _ENTRIES = [each for each in generate() if isinstance(each, JournalEntry)]

