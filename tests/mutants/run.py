@@ -33,7 +33,10 @@ ROOT = Path(__file__).parents[2]
 LIB = "lib/balancebook"
 TABLE = "tests/database/test_confirmation_cases.py"
 # Compiled code is not seen by coverage: its tests.
-_OF_COMPILED = [f"tests/unit/test_{name}.py" for name in ("sketch", "murmur3", "scan_rule")]
+_OF_COMPILED = [f"tests/unit/test_{name}.py" for name in ("records", "murmur3", "sketch", "scan_rule")]
+_COMPILED = tuple(
+    f"/sketch/{name}.py" for name in ("kernels", "record_kernels", "rows", "finding", "murmur3")
+)
 # They judge the tree, or start processes of their own: no test of a judging module.
 _NOT_ASKED = ("architecture", "environment", "readme", "notebook_rules", "every_check_is_tested", "demo_java",
               "demo_jars", "demo_processes", "machine_code", "generate")  # fmt: skip
@@ -164,7 +167,7 @@ def _seconds(report: Path) -> dict[str, float]:
 
 def _tried(copy: Path, mutant: Mutant, unit: Tests, table: Tests) -> Outcome:
     of_unit, of_table = _running(unit, mutant), _running(table, mutant)[:_MOST_CASES]
-    if not of_unit and mutant.module.endswith(("kernels.py", "murmur3.py", "finding.py")):
+    if mutant.module.endswith(_COMPILED):
         of_unit = _OF_COMPILED
     with _changed(copy / mutant.module, mutant):
         for name, tests in (("unit", of_unit), ("table", of_table)):

@@ -550,3 +550,42 @@ def test_what_does_not_conserve(sound: list[Row], rows: list[Row]) -> None:
 def test_what_is_no_ledger_is_refused(types: dict[str, str], ledger: LedgerSchema, said: str) -> None:
     with pytest.raises(BalancebookError, match=said):
         roles_of(table(types), ledger)
+
+
+SIGNS = {1: "+", 0: "0", -1: "-"}
+# As the table in ledger/rules.py has it, for people: kind, available, held, and whether the sum of both stays.
+TABLE = {
+    ("deposit", "+", "0"), ("withdraw", "-", "0"), ("lock", "-", "+"), ("unlock", "+", "-"),
+    ("trade_debit", "0", "-"), ("trade_credit", "+", "0"), ("refund", "+", "-"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", MOVEMENTS)
+@pytest.mark.parametrize("available", [1, 0, -1])
+@pytest.mark.parametrize("held", [1, 0, -1])
+def test_a_kind_moves_both_balances_in_its_own_way_alone(kind: str, available: int, held: int) -> None:
+    rows = ledger_of(("deposit", 100, 0, 1), ("lock", -50, 50, 8), (kind, 5 * available, 5 * held, 8))
+    signs = {each.key[2] for each in followed(rows).breaks.of[Problem.SIGNS].worst}
+    assert signs == (set() if (kind, SIGNS[available], SIGNS[held]) in TABLE else {3})
+
+
+@pytest.mark.parametrize("kind", ["lock", "unlock", "refund"])
+def test_what_moves_between_the_two_keeps_their_sum(kind: str) -> None:
+    turn = -1 if kind == "lock" else 1
+    for held, sound in ((5, True), (4, False), (6, False)):
+        rows = ledger_of(("deposit", 100, 0, 1), ("lock", -50, 50, 8), (kind, 5 * turn, -held * turn, 8))
+        assert (not followed(rows).breaks.of[Problem.SIGNS].count) is sound
+
+
+@pytest.mark.parametrize("page", [3, 4, 5, 100])
+def test_partitions_are_told_apart_whatever_follows_them(page: int) -> None:
+    # In this order they come, so that the first account has the highest number, and the last one the middle.
+    rows = [
+        row | {"user_id": user, "asset_id": asset}
+        for user, asset in ((10, 1), (2, 1), (2, 3), (9, 1), (9, 2))
+        for row in ledger_of(("deposit", 100, 0, 1), ("lock", -5, 5, 9), ("unlock", 5, -5, 9))
+    ]
+    found = followed(rows, page=page, descending=False).breaks
+    assert [
+        each for each in named(found) if each[0] in (Problem.NO_LOCK, Problem.TWICE, Problem.TOO_MUCH)
+    ] == []

@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+from cassandra.cqltypes import Int32Type, LongType
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from balancebook.demo.generate import LedgerEntry, SettledTrade, Size, generate
-from balancebook.ledger.legs import COLUMNS, LAYOUT, EntryLegs, Legs, Trades, as_code, legs_of_trades
+from balancebook.ledger.breaks import Break, Breaks, Problem
+from balancebook.ledger.legs import (
+    COLUMNS,
+    LAYOUT,
+    EntryLegs,
+    Legs,
+    Trades,
+    as_code,
+    leg_identities,
+    legs_of_trades,
+)
 from balancebook.ledger.rules import MOVEMENTS
+from balancebook.ledger.source import TradeTable
+from balancebook.ledger.trades import TradeReader
 from balancebook.sketch.columns import hash_of
 from balancebook.sketch.sketch import Sketch
-from unit.test_ledger_follow import Row, entries_of
+from balancebook.store.raw import RawPage
+from unit.test_ledger_follow import Row, entries_of, serialized, table
 
 KINDS = {hash_of(kind.encode()): kind for kind in MOVEMENTS}
 RECORDS = list(generate(Size(rows=3000, users=20, deep_events=200)))
@@ -148,3 +165,72 @@ def test_legs_have_a_cell_each() -> None:
     assert LAYOUT.keeps_key
     assert LAYOUT.words == len(COLUMNS)
     assert len(Legs(np.empty((0, len(COLUMNS)), np.int64), np.empty(0, np.int64))) == 0
+
+
+def reader_of_trades() -> TradeReader:
+    """Of the demo's trades; nothing else of the source is asked."""
+    types = ("bigint", "bigint", "bigint", "int", "int", "bigint", "bigint")
+    drivers = tuple(Int32Type if kind == "int" else LongType for kind in types)
+    source: Any = SimpleNamespace(by_text=False, roles=SimpleNamespace(has=lambda _: True))
+    return TradeReader(source, TradeTable(table({}), COLUMNS_OF_TRADES, types, drivers))
+
+
+COLUMNS_OF_TRADES = (
+    "trade_id", "buyer_id", "seller_id", "base_asset_id", "quote_asset_id", "quantity", "quote_amount",
+)  # fmt: skip
+
+
+def page_of_trades(trades: Sequence[SettledTrade | dict[str, Any]]) -> RawPage:
+    """As the server sends them."""
+    body = b"\0" * 8
+    for trade in trades:
+        cells = trade if isinstance(trade, dict) else trade._asdict()
+        for name in COLUMNS_OF_TRADES:
+            body += serialized(cells[name], "int" if name.endswith("asset_id") else "bigint")
+    return RawPage(len(trades), np.frombuffer(body, np.uint8), 8, COLUMNS_OF_TRADES, ())
+
+
+def test_a_leg_that_is_lost_is_named_as_the_entry_that_there_ought_to_be() -> None:
+    reader = reader_of_trades()
+    page = reader.read(page_of_trades(list(TRADES[:3])))
+    identities = leg_identities(page.legs.codes)
+    for number in (0, 2):
+        trade = TRADES[number]
+        legs = [
+            (trade.buyer_id, trade.quote_asset_id, -trade.quote_amount),
+            (trade.buyer_id, trade.base_asset_id, trade.quantity),
+            (trade.seller_id, trade.base_asset_id, -trade.quantity),
+            (trade.seller_id, trade.quote_asset_id, trade.quote_amount),
+        ]
+        for which, (account, asset, amount) in enumerate(legs):
+            wanted = identities[[which * 3 + number]]
+            [found] = reader.named(page, wanted)
+            assert found == Break(
+                Problem.LEG_LOST, (account, asset, None), f"trade {trade.trade_id}", amount, None, None,
+                float(abs(amount)), int(wanted[0]),
+            )  # fmt: skip
+    assert reader.named(page, identities[:0]) == []
+    both = reader.named(page, np.sort(identities[[1, 8]]))
+    assert {each.key[0] for each in both} == {TRADES[1].buyer_id, TRADES[2].seller_id}
+
+
+def test_a_trade_that_lacks_cells_is_named_with_them() -> None:
+    reader, breaks = reader_of_trades(), Breaks()
+    holes: list[SettledTrade | dict[str, Any]] = [
+        TRADES[0],
+        TRADES[1]._asdict() | {"buyer_id": None},
+        TRADES[2]._asdict() | {"buyer_id": None, "seller_id": None, "quantity": None},
+        TRADES[3]._asdict() | {"trade_id": None},
+    ]
+    known = reader.note_incomplete(reader.read(page_of_trades(holes)), breaks)
+    assert known.tolist() == [TRADES[1].trade_id, TRADES[2].trade_id]
+    found = breaks.of[Problem.TRADE_CELL]
+    assert found.count == 3
+    assert {(each.key, each.what, each.size) for each in found.worst} == {
+        ((TRADES[1].seller_id, TRADES[1].base_asset_id, None), f"trade {TRADES[1].trade_id}: buyer", 1.0),
+        ((None, TRADES[2].base_asset_id, None), f"trade {TRADES[2].trade_id}: buyer, seller, quantity", 3.0),
+        ((TRADES[3].buyer_id, TRADES[3].base_asset_id, None), "trade None: id", 1.0),
+    }
+    whole = Breaks()
+    assert reader.note_incomplete(reader.read(page_of_trades(list(TRADES[:2]))), whole).tolist() == []
+    assert whole.of[Problem.TRADE_CELL].count == 0

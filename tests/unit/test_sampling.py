@@ -49,6 +49,8 @@ def test_nothing_drawn_says_nothing() -> None:
     assert upper_bound(0, 0) == 1
     with pytest.raises(ValueError, match="3 of 2 draws"):
         upper_bound(2, 3)
+    with pytest.raises(ValueError, match="-1 of 2 draws"):
+        upper_bound(2, -1)
 
 
 @given(st.integers(min_value=1, max_value=2**40), st.data())

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-from cassandra.cqltypes import Int32Type
 
 from balancebook.reconcile.confirm import scan_rule
 from balancebook.reconcile.confirm.columns import LookColumns
@@ -16,22 +14,12 @@ from balancebook.reconcile.confirm.rule import GONE, IN_STEP
 from balancebook.reconcile.confirm.scan_rows import KeptRows, ScanBatch, among, hash_of, record_layout
 from balancebook.reconcile.confirm.scan_rule import Units
 from balancebook.reconcile.kinds import Kind
-from balancebook.reconcile.model.identity import KeyIdentity
 from balancebook.reconcile.sides import BASE, VIEW
 from balancebook.sketch.layout import Words
 from balancebook.sketch.records import ADDRESS, DERIVED, FLAGS, KEY, SIZE_SHIFT, WORDS, RecordLayout
+from scanned_rows import columns, row_bytes
 
 RowCells = tuple[bytes | None, ...]
-
-
-def columns(moving: Sequence[str] = (), unselected: Sequence[str] = ()) -> LookColumns:
-    """Keys k and p, of which p is the base's; values a, b, c, of which a and b have write times."""
-    identity = KeyIdentity([Int32Type, Int32Type], {0})
-    return LookColumns(
-        names=("k", "p", "a", "b", "c"), keys=2, timed=("a", "b"), moving=tuple(moving),
-        unselected=tuple(unselected), identity=identity, base_identity=KeyIdentity([Int32Type], {0}),
-        address=(1,), base_partition=(1,),
-    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -75,13 +63,6 @@ def test_a_key_s_hash_tells_its_cells_apart() -> None:
     assert all(0 < each < 2**64 for each in hashes)
     assert max(hashes) > 2**56
     assert hash_of((b"a", b"b")) == hash_of([b"a", b"b"])
-
-
-def row_bytes(row: RowCells) -> bytes:
-    return b"".join(
-        (-1).to_bytes(4, "big", signed=True) if cell is None else len(cell).to_bytes(4, "big") + cell
-        for cell in row
-    )
 
 
 def keep(folder: Path, side: int, rows: dict[tuple[int, int], RowCells], name: str = "second") -> None:

@@ -7,10 +7,14 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
+from uuid import UUID, uuid1
 
 import numpy as np
 import pytest
+from cassandra import cqltypes
+from cassandra.metadata import Murmur3Token
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -289,6 +293,39 @@ def test_rows_that_are_named_by_tokens_bear_the_lane_of_their_key(
     items = folded(new_sketch(layout.by_tokens()), rows).peel()
     lanes = {key_lane([cell or b"" for cell in row[: layout.keys]], 5) for row in rows}
     assert {name[2] for _, name, _ in items} <= lanes
+    found, _ = Wanted(layout, 5, lanes).find(as_page(packed(rows)), START, len(rows))
+    assert set(found.lanes[:, 0].tolist()) == lanes
+
+
+@pytest.mark.parametrize("size", [1, 3, 4, 5, 8, 12, 13, 16, 17, 28, 29, 32, 33, 47, 100])
+def test_both_lanes_of_a_row_depend_on_each_of_its_bits(size: int) -> None:
+    layout = RowLayout((None,), keys=1, base_partition=(0,), view_partition=(0,))
+    cell = random.Random(size).randbytes(size)
+    lanes = [lanes_of(layout, (cell,))]
+    for bit in range(8 * size):
+        changed = int.from_bytes(cell, "big") ^ (1 << bit)
+        lanes.append(lanes_of(layout, (changed.to_bytes(size, "big"),)))
+    for lane in zip(*lanes, strict=True):
+        assert len(set(lane)) == len(lanes)
+
+
+@pytest.mark.parametrize("partition", [(0,), (1,), (0, 1), (2, 0), (0, 1, 2)])
+def test_rows_bear_the_tokens_by_which_the_server_places_their_partitions(partition: tuple[int, ...]) -> None:
+    layout = RowLayout((None, 4, None), keys=3, base_partition=partition, view_partition=(1,), by_token=True)
+    texts = [b"", b"a", b"x" * 300, bytes(range(256)) * 3]
+    rows: list[Row] = [(text, n.to_bytes(4, "big"), text[::-1]) for n, text in enumerate(texts)]
+    names = [name for _, name, _ in folded(new_sketch(layout), rows).peel()]
+    assert {(name[0], name[1]) for name in names} == {
+        (token_of([row[n] or b"" for n in partition]), token_of([row[1] or b""])) for row in rows
+    }
+
+
+def token_of(cells: Sequence[bytes]) -> int:
+    """By the driver's own Murmur3; a composite key is serialized as [length, 2 bytes][bytes][0] for each part."""
+    parts = (len(cell).to_bytes(2, "big") + cell + b"\0" for cell in cells)
+    whole = cells[0] if len(cells) == 1 else b"".join(parts)
+    # The token of nothing is the lowest there is.
+    return (Murmur3Token.hash_fn(whole) if whole else -(2**63)) % 2**64
 
 
 @pytest.mark.parametrize(
@@ -308,11 +345,31 @@ def test_a_layout_that_makes_no_sense_is_refused(settings: dict[str, Any], reaso
         RowLayout(**sound | settings)
 
 
-def test_widths() -> None:
-    assert [fixed_width(name) for name in ("bigint", "uuid", "boolean", "text", "frozen<list<int>>")] == [
-        8,
-        16,
-        1,
-        None,
-        None,
-    ]
+FIXED: dict[str, tuple[Any, Any]] = {
+    "tinyint": (cqltypes.ByteType, 1),
+    "boolean": (cqltypes.BooleanType, True),
+    "smallint": (cqltypes.ShortType, 1),
+    "int": (cqltypes.Int32Type, 1),
+    "float": (cqltypes.FloatType, 1.0),
+    "date": (cqltypes.SimpleDateType, 1),
+    "bigint": (cqltypes.LongType, 1),
+    "counter": (cqltypes.CounterColumnType, 1),
+    "double": (cqltypes.DoubleType, 1.0),
+    "time": (cqltypes.TimeType, 1),
+    "timestamp": (cqltypes.DateType, datetime(2026, 1, 1)),
+    "uuid": (cqltypes.UUIDType, UUID(int=1)),
+    "timeuuid": (cqltypes.TimeUUIDType, uuid1()),
+}
+
+
+@pytest.mark.parametrize("name", FIXED)
+def test_a_width_is_that_of_the_type_s_values(name: str) -> None:
+    kind, value = FIXED[name]
+    assert fixed_width(name) == len(kind.serialize(value, 4))
+
+
+@pytest.mark.parametrize(
+    "name", ["text", "blob", "varint", "decimal", "inet", "duration", "frozen<list<int>>"]
+)
+def test_other_types_have_no_width(name: str) -> None:
+    assert fixed_width(name) is None

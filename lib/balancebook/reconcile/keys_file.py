@@ -95,7 +95,7 @@ class _File:
             try:
                 row = next(rows, None)
             except csv.Error as error:
-                self._refuse(f", line {max(rows.line_num, 1)}", f"is no CSV: {error}", "Correct the line.")
+                self._refuse(f", line {rows.line_num}", f"is no CSV: {error}", "Correct the line.")
             if row is None:
                 return
             if row:

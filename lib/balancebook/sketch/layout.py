@@ -155,24 +155,26 @@ class RowLayout:
             for word, (_, width) in zip(words, self._key_words(), strict=True)
         ]
         cells = []
-        for width in self.widths[: self.keys]:
-            taken, size = [], 0
-            while size < (width or 0):
-                taken.append(parts.pop(0))
-                size += len(taken[-1])
-            cells.append(b"".join(taken))
+        for width in self._key_widths():
+            taken = b""
+            while len(taken) < width:
+                taken += parts.pop(0)
+            cells.append(taken)
         return cells
 
     def _key_words(self) -> list[tuple[int, int]]:
         """(end in the row, bytes) of each word of a key of fixed widths."""
         words, at = [], 0
-        for width in self.widths[: self.keys]:
+        for width in self._key_widths():
             at += 4
-            for part in range(0, width or 0, _WORD):
-                taken = min(_WORD, (width or 0) - part)
+            for part in range(0, width, _WORD):
+                taken = min(_WORD, width - part)
                 words.append((at + part + taken, taken))
-            at += width or 0
+            at += width
         return words
+
+    def _key_widths(self) -> list[int]:
+        return [width for width in self.widths[: self.keys] if width is not None]
 
 
 def _as_loaded(length: int) -> int:

@@ -1,0 +1,235 @@
+"""Confirming by scans: which scans are made, at what consistency, and what is said where one was not complete."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from cassandra.cqltypes import DecimalType, Int32Type
+
+from balancebook.reconcile.confirm import CONFIRM_CONSISTENCY, SCAN_CONSISTENCY
+from balancebook.reconcile.confirm.by_scan import NOT_READ, ScanConfirming, Totals, _Scans
+from balancebook.reconcile.confirm.record_files import RecordFiles
+from balancebook.reconcile.confirm.rule import GONE, IN_STEP
+from balancebook.reconcile.confirm.scan_rows import among, record_layout
+from balancebook.reconcile.confirm.settle import BEHIND
+from balancebook.reconcile.confirm.suspects import Suspects
+from balancebook.reconcile.found import RawDifference
+from balancebook.reconcile.kinds import Kind
+from balancebook.reconcile.model.identity import KeyIdentity
+from balancebook.reconcile.sides import BASE, VIEW
+from balancebook.sketch.layout import Words
+from balancebook.sketch.records import RecordReader
+from scanned_rows import columns, row_bytes
+
+Row = tuple[bytes | None, ...]
+Sides = tuple[Sequence[Row], Sequence[Row]]
+
+
+def row(key: int, base: int, value: bytes = b"v", time: int = 1) -> Row:
+    """Keys k and p, values a and b, and their write times."""
+    stamp = time.to_bytes(8, "big")
+    return key.to_bytes(4, "big"), base.to_bytes(4, "big"), value, b"b", stamp, stamp
+
+
+@dataclass
+class Script:
+    """What each scan finds on (base, view), and which were not complete; what was asked for, and how long it waited."""
+
+    scanned: dict[str, Sides]
+    incomplete: Sequence[str] = ()
+    replicated: bool = False
+    asked: list[tuple[str, str, str, bool]] = field(default_factory=list)
+    slept: list[float] = field(default_factory=list)
+    by_key: list[tuple[Any, Kind]] = field(default_factory=list)
+    wanted: dict[str, Words | None] = field(default_factory=dict)
+    totals: Totals = field(default_factory=Totals)
+
+    def batches(self, patch: pytest.MonkeyPatch, folder: Path) -> list[RawDifference]:
+        """All that is said of the rows that differ."""
+        patch.setattr(_Scans, "_read", lambda scans, *given, keep: self._read(scans, *given, keep=keep))
+        none: Any = None
+        settling: Any = SimpleNamespace(
+            looker=SimpleNamespace(replicated=self.replicated), grace_s=3.0, sleep=self.slept.append,
+            outcomes=self._outcomes,
+        )  # fmt: skip
+        how = ScanConfirming(
+            reader=none,
+            sides=(none, none),
+            columns=COLUMNS,
+            settling=settling,
+            seed=5,
+            ranges=1,
+            totals=self.totals,
+        )
+        batches = _Scans(how, folder).batches()
+        return [batch[n] for batch in batches for n in range(len(batch.kinds))]
+
+    def _outcomes(self, suspects: Suspects) -> list[Any]:
+        self.by_key += [(each.key, each.suspicion) for each in suspects]
+        return []
+
+    def _read(
+        self,
+        scans: _Scans,
+        side: int,
+        files: RecordFiles,
+        consistency: str,
+        wanted: Words | None,
+        *,
+        keep: bool,
+    ) -> Any:
+        name = files._name.partition(".")[0]
+        self.asked.append((name, "base" if side == BASE else "view", consistency, keep))
+        self.wanted[name] = wanted
+        if f"{name}.{side}" in self.incomplete:
+            return SimpleNamespace(complete=False, reasons=[f"{name} was cut off"])
+        rows = self.scanned.get(name, self.scanned["first"])[side]
+        body = bytes(8) + b"".join(map(row_bytes, rows))
+        reader = RecordReader(record_layout(COLUMNS, side), scans.how.seed)
+        records, _ = reader.read(np.frombuffer(body, np.uint8), 8, len(rows))
+        chosen = np.arange(len(rows)) if wanted is None else np.flatnonzero(among(records, wanted))
+        kept = [row_bytes(rows[n]) for n in chosen.tolist()] if keep else None
+        files.add(records[chosen], kept)
+        return SimpleNamespace(complete=True, reasons=[])
+
+
+COLUMNS = replace(columns(), names=("k", "p", "a", "b"))
+SOUND = [row(n, n) for n in range(5)]
+LOST, WRONG, OLD = row(11, 11), row(12, 12, b"right"), row(12, 12, b"wrong")
+EXTRA = row(13, 13)
+# Base and view: one lost, one wrong, one too many.
+FAULTS: Sides = ([*SOUND, LOST, WRONG], [*SOUND, OLD, EXTRA])
+HEALED: Sides = ([*SOUND, LOST, WRONG], [*SOUND, LOST, WRONG])
+
+
+def kinds(found: Sequence[RawDifference]) -> dict[Any, Kind]:
+    return {each.key: each.kind for each in found}
+
+
+def key(cells: Row) -> Any:
+    return cells[:2]
+
+
+def test_two_scans_settle_what_nobody_writes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    script = Script({"first": FAULTS})
+    found = script.batches(monkeypatch, tmp_path)
+    assert kinds(found) == {key(LOST): Kind.LOST, key(WRONG): Kind.MISMATCH, key(EXTRA): Kind.ORPHAN}
+    assert script.asked == [
+        ("first", "view", SCAN_CONSISTENCY, False), ("first", "base", SCAN_CONSISTENCY, False),
+        ("second", "view", CONFIRM_CONSISTENCY, True), ("second", "base", CONFIRM_CONSISTENCY, True),
+    ]  # fmt: skip
+    assert script.slept == [3.0]
+    assert script.wanted["first"] is None
+    assert script.wanted["second"] is not None
+    assert len(script.wanted["second"]) == 3
+    # Of the base seven rows, of the view seven; two rows of either side differed.
+    assert script.totals == Totals(base=7, view=7, differing=4)
+
+
+def test_what_is_in_step_in_the_second_scan_lagged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    found = Script({"first": FAULTS, "second": HEALED}).batches(monkeypatch, tmp_path)
+    assert {each.kind for each in found} == {Kind.LAGGING}
+    assert {each.key: each.reason for each in found} == {
+        key(LOST): IN_STEP,
+        key(WRONG): IN_STEP,
+        # An orphan that is gone has no row to be named by.
+        (None, None): GONE,
+    }
+
+
+def test_what_was_written_meanwhile_is_looked_at_by_key(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    again = row(11, 11, time=2)
+    script = Script({"first": FAULTS, "second": ([*SOUND, again, WRONG], [*SOUND, OLD, EXTRA])})
+    found = script.batches(monkeypatch, tmp_path)
+    assert kinds(found) == {key(WRONG): Kind.MISMATCH, key(EXTRA): Kind.ORPHAN}
+    assert script.by_key == [(key(LOST), Kind.LOST)]
+
+
+def test_what_is_gone_in_the_second_scan_is_looked_for_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    gone: Sides = (SOUND, SOUND)
+    script = Script({"first": ([*SOUND, LOST], SOUND), "second": gone, "third": gone})
+    found = script.batches(monkeypatch, tmp_path)
+    assert [(each.kind, each.reason, each.key) for each in found] == [(Kind.LAGGING, GONE, (None, None))]
+    assert [name for name, side, *_ in script.asked if side == "base"] == ["first", "second", "third"]
+    assert script.slept == [3.0, 3.0]
+    back = Script({"first": ([*SOUND, LOST], SOUND), "second": gone, "third": ([*SOUND, LOST], SOUND)})
+    folder = tmp_path / "back"
+    folder.mkdir()
+    assert back.batches(monkeypatch, folder) == []
+    assert back.by_key == [(key(LOST), Kind.LOST)]
+
+
+@pytest.mark.parametrize("side", [BASE, VIEW])
+def test_a_third_scan_cut_off_leaves_it_unknown(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, side: int
+) -> None:
+    gone: Sides = (SOUND, SOUND)
+    script = Script({"first": ([*SOUND, LOST], SOUND), "second": gone, "third": gone}, [f"third.{side}"])
+    found = script.batches(monkeypatch, tmp_path)
+    assert [(each.kind, each.reason) for each in found] == [(Kind.UNKNOWN, NOT_READ)]
+
+
+@pytest.mark.parametrize("side", [BASE, VIEW])
+@pytest.mark.parametrize(
+    ("name", "replicated"),
+    [
+        ("first", False),
+        ("first", True),
+        ("again", True),
+        ("quorum", True),
+        ("second", False),
+        ("second", True),
+    ],
+)
+def test_a_scan_cut_off_leaves_all_that_differed_unknown(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, replicated: bool, side: int
+) -> None:
+    script = Script({"first": FAULTS}, [f"{name}.{side}"], replicated)
+    found = script.batches(monkeypatch, tmp_path)
+    assert {each.kind for each in found} == {Kind.UNKNOWN}
+    assert {each.reason for each in found} == {f"{NOT_READ}: {name} was cut off"}
+    # Of the first nothing need be there to compare; it is one row at least.
+    assert len(found) == (3 if name != "first" else 1 if side == VIEW else len(FAULTS[VIEW]))
+    assert script.asked[-1][0] == name
+
+
+def test_of_a_base_with_replicas_a_quorum_decides(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    script = Script(
+        {"first": FAULTS, "quorum": ([*SOUND, LOST, WRONG], [*SOUND, LOST, OLD, EXTRA])}, replicated=True
+    )
+    script.scanned["second"] = script.scanned["quorum"]
+    found = script.batches(monkeypatch, tmp_path)
+    assert [(each.kind, each.key, each.reason) for each in found if each.kind is Kind.REPLICA] == [
+        (Kind.REPLICA, key(LOST), BEHIND)
+    ]
+    assert kinds(found) == {key(LOST): Kind.REPLICA, key(WRONG): Kind.MISMATCH, key(EXTRA): Kind.ORPHAN}
+    assert [
+        (name, consistency, keep) for name, side, consistency, keep in script.asked if side == "view"
+    ] == [
+        ("first", SCAN_CONSISTENCY, False),
+        ("again", SCAN_CONSISTENCY, False),
+        ("quorum", CONFIRM_CONSISTENCY, True),
+        ("second", CONFIRM_CONSISTENCY, True),
+    ]
+    assert script.slept == [3.0, 3.0]
+
+
+def test_nothing_is_named_by_scans_where_rows_are_shared(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shared = replace(COLUMNS, base_partition=(1,), identity=KeyIdentity([Int32Type, DecimalType], {0}))
+    monkeypatch.setattr(f"{__name__}.COLUMNS", shared)
+    assert shared.shares_rows
+    script = Script({"first": FAULTS})
+    assert script.batches(monkeypatch, tmp_path) == []
+    assert len(script.by_key) == 3
