@@ -13,7 +13,7 @@ import pytest
 from cassandra.cqltypes import DecimalType, Int32Type
 
 from balancebook.reconcile.confirm import CONFIRM_CONSISTENCY, SCAN_CONSISTENCY
-from balancebook.reconcile.confirm.by_scan import NOT_READ, ScanConfirming, Totals, _Scans
+from balancebook.reconcile.confirm.by_scan import NOT_READ, NoRoomError, ScanConfirming, Totals, _Scans
 from balancebook.reconcile.confirm.record_files import RecordFiles
 from balancebook.reconcile.confirm.rule import GONE, IN_STEP
 from balancebook.reconcile.confirm.scan_rows import among, record_layout
@@ -25,6 +25,7 @@ from balancebook.reconcile.model.identity import KeyIdentity
 from balancebook.reconcile.sides import BASE, VIEW
 from balancebook.sketch.layout import Words
 from balancebook.sketch.records import RecordReader
+from balancebook.store.raw import RawPage
 from scanned_rows import columns, row_bytes
 
 Row = tuple[bytes | None, ...]
@@ -233,3 +234,58 @@ def test_nothing_is_named_by_scans_where_rows_are_shared(
     script = Script({"first": FAULTS})
     assert script.batches(monkeypatch, tmp_path) == []
     assert len(script.by_key) == 3
+
+
+@pytest.mark.parametrize(
+    ("pages", "size"), [([(100, 9)], 12), ([(100, 10)], 10), ([(100, 9), (1, 1)], 11), ([], 0), ([(0, 0)], 0)]
+)
+def test_the_size_of_a_row_is_rounded_up(
+    monkeypatch: pytest.MonkeyPatch, pages: list[tuple[int, int]], size: int
+) -> None:
+    """pages: bytes and rows of each, the same on both sides."""
+    asked: list[str] = []
+
+    def sent(_: object, cql: str) -> list[RawPage]:
+        asked.append(cql)
+        return [RawPage(rows, np.zeros(8 + data, np.uint8), 8, (), ()) for data, rows in pages]
+
+    monkeypatch.setattr("balancebook.reconcile.confirm.by_scan.raw_pages", sent)
+    none: Any = None
+    sides: Any = tuple(
+        SimpleNamespace(table=SimpleNamespace(cql_name=f"k.{name}")) for name in ("base", "view")
+    )
+    how = ScanConfirming(reader=none, sides=sides, columns=COLUMNS, settling=none, seed=5, ranges=1)
+    assert how._row_bytes() == size
+    times = ', WRITETIME("a"), WRITETIME("b")'
+    assert [cql.partition(" LIMIT")[0] for cql in asked] == [
+        f'SELECT "k", "p", "a", "b"{times} FROM k.{name}' for name in ("base", "view")
+    ]
+
+
+@pytest.mark.parametrize(("free", "enough"), [(96, False), (1_999_999, False), (2_000_000, True)])
+def test_without_room_on_the_disk_nothing_is_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, free: int, enough: bool
+) -> None:
+    monkeypatch.setattr(ScanConfirming, "_row_bytes", lambda _: 104)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=free))
+    none: Any = None
+    settling: Any = SimpleNamespace(looker=SimpleNamespace(replicated=False), grace_s=1.0)
+    said: list[str] = []
+    how = ScanConfirming(
+        reader=none,
+        sides=none,
+        columns=COLUMNS,
+        settling=settling,
+        seed=5,
+        ranges=1,
+        folder=tmp_path,
+        told=said.append,
+    )
+    monkeypatch.setattr(_Scans, "batches", lambda _: iter(()))
+    if enough:
+        assert list(how.batches(10_000)) == []
+    else:
+        with pytest.raises(NoRoomError, match=r"up to 2 MiB in .* which has [02] MiB free"):
+            list(how.batches(10_000))
+    assert said[0].startswith("comparing by records on disk: up to 2 MiB in ")
+    assert not list(tmp_path.iterdir())

@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 
 from balancebook.assets import Asset, Registry, label
+from balancebook.checks import v003_view_built
 from balancebook.checks.answers import lasting, overdue
 from balancebook.checks.base import CHECKS, SAMPLE_LIMIT, check, failed
 from balancebook.checks.context import Context
@@ -198,6 +199,72 @@ def test_a_comparison_s_report(found: ComparisonReport, verdict: str, message: s
     finding = judge_report(found)
     assert (str(finding.verdict), message in finding.message) == (verdict, True), finding
     assert {name: finding.counts[name] for name in ("base", "view")} == {"base": 9, "view": 8}
+
+
+UNREPORTED = ViewHealth(
+    "unreported",
+    100.0,
+    (NodeBuild("127.0.0.1", UUID(int=1), "none", 100.0),),
+    "By its own table it is built.",
+)
+
+
+@pytest.mark.parametrize(
+    ("found", "sampled", "verdict", "message"),
+    [
+        (report(), False, "pass", "Built on 1 node. By its own table it is built. All 8 rows"),
+        (report(LOST=1), False, "fail", "Perhaps not built whole. By its own table it is built. 1 LOST."),
+        (report(UNKNOWN=1), False, "unknown", "Perhaps not built whole."),
+        (report(complete=False, reasons=("cut off",)), False, "unknown", "Perhaps not built whole."),
+        # A sample without a fault does not say that nothing is missing; one with a fault says that something is.
+        (report(), True, "unknown", "Perhaps not built whole."),
+        (report(LOST=1), True, "fail", "Perhaps not built whole."),
+    ],
+)
+def test_a_view_whose_status_is_absent_is_judged_by_its_rows(
+    monkeypatch: pytest.MonkeyPatch, found: ComparisonReport, sampled: bool, verdict: str, message: str
+) -> None:
+    monkeypatch.setattr(v003_view_built, "view_health", lambda *_: UNREPORTED)
+    monkeypatch.setattr(v003_view_built, "compare", lambda _: found)
+    monkeypatch.setattr(v003_view_built, "is_whole", lambda each: each.complete and not sampled)
+    ctx = Context(load_profile("embedded", env={}), opener=lambda _: None)  # type: ignore[arg-type, return-value]
+    finding = v003_view_built.view_built(ctx)
+    assert finding.verdict == verdict
+    assert finding.message.startswith(message)
+    assert finding.counts == {"nodes": 1, "built": finding.counts["built"]}
+
+
+def node(status: str, percent: float | None) -> NodeBuild:
+    return NodeBuild("127.0.0.1", UUID(int=1), status, percent, built=status == "SUCCESS")
+
+
+@pytest.mark.parametrize(
+    ("found", "verdict", "message"),
+    [
+        (ViewHealth("healthy", nodes=(node("SUCCESS", 100.0),)), "pass", "Built on 1 node."),
+        (ViewHealth("healthy", nodes=(node("SUCCESS", 100.0),) * 2), "pass", "Built on 2 nodes."),
+        (
+            ViewHealth("building", 99.9, (node("SUCCESS", 100.0), node("STARTED", 99.9)), "Why."),
+            "fail",
+            "Not built, 99 %: 1 node of 2 ready. Why.",
+        ),
+        (ViewHealth("building", None, (node("STARTED", None),)), "fail", "Not built: 0 nodes of 1 ready."),
+        (ViewHealth("missing"), "fail", "There is no such view to build."),
+        (ViewHealth("unknown", note="Why."), "unknown", "The build status could not be read. Why."),
+        (ViewHealth("unknown"), "unknown", "The build status could not be read."),
+    ],
+)
+def test_a_view_is_judged_by_its_status(
+    monkeypatch: pytest.MonkeyPatch, found: ViewHealth, verdict: str, message: str
+) -> None:
+    monkeypatch.setattr(v003_view_built, "view_health", lambda *_: found)
+    ctx = Context(load_profile("embedded", env={}), opener=lambda _: None)  # type: ignore[arg-type, return-value]
+    finding = v003_view_built.view_built(ctx)
+    assert (finding.verdict, finding.message) == (verdict, message)
+    assert finding.counts.get("nodes", len(found.nodes)) == len(found.nodes)
+    if verdict != "pass":
+        shown = [each.percent for each in found.nodes]
+        assert [sample["percent"] for sample in finding.samples] == [each and int(each) for each in shown]
 
 
 def test_a_sample_of_a_comparison_is_one_line_a_side() -> None:

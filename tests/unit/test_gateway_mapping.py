@@ -89,6 +89,13 @@ def test_balances_that_are_not_where_they_should_be(document: object, balances: 
     assert refused(sends(document), balances=balances, status="").kind == "bad_shape"
 
 
+@pytest.mark.parametrize(("balances", "said"), [("data", "`data`"), ("", "the list")])
+def test_the_place_of_a_wrong_entry_is_named(balances: str, said: str) -> None:
+    document: object = {"data": [5]} if balances else [5]
+    error = refused(sends(document), balances=balances, status="", message="")
+    assert f"has an entry of {said} that is no object" in str(error)
+
+
 @pytest.mark.parametrize(
     ("sent", "ok", "kind"),
     [

@@ -218,6 +218,11 @@ def test_a_type_that_nobody_knows_and_cells_that_are_not_there(rows: list[Row]) 
     assert (Problem.TYPE, 1004, 2, 50, "type", None, "gift") in found
     missing = [each for each in found if each[0] is Problem.MISSING]
     assert [(each[1:5], each[6]) for each in missing] == [((1004, 2, 60, "available"), None)]
+    # What kind it is decides which amounts it must have.
+    row["delta_avail"] = row["delta_frozen"] = None
+    assert followed(rows).breaks.of[Problem.NO_AMOUNT].count == 0
+    row["event_type"] = "deposit"
+    assert followed(rows).breaks.of[Problem.NO_AMOUNT].count == 2
     # From a balance that is not there nothing is concluded.
     assert not [each for each in found if each[0] is Problem.SUM]
 
@@ -452,6 +457,13 @@ def test_faults_are_not_taken_for_amounts_without_signs(sound: list[Row]) -> Non
     other = unsigned(5, user=2)
     other[0] |= {"delta_avail": -5, "avail": -5}
     assert told([*unsigned(*UPS_AND_DOWNS), *other]) == ""
+    # Also in an entry of which nothing else is known, since its predecessor is not there.
+    for change in ({"delta_avail": -5}, {"avail": None}):
+        assert (
+            told([*unsigned(*UPS_AND_DOWNS), other[0] | {"seq": 9, "delta_avail": 5, "avail": 5} | change])
+            == ""
+        )
+    assert told([*unsigned(*UPS_AND_DOWNS), other[0] | {"seq": 9, "delta_avail": 5, "avail": 5}]) != ""
     wrapped = [*unsigned(2**63 - 1, user=2), {**unsigned(2**63 - 1, user=2)[0], "seq": 2, "avail": -2}]
     assert told([*unsigned(*UPS_AND_DOWNS), *wrapped]) == ""
 
