@@ -8,6 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 
 from cosmic_ray.ast import ast_nodes, get_ast
@@ -44,20 +45,26 @@ class Mutant:
 
 
 def draw(root: Path, modules: Sequence[str], count: int, seed: int) -> list[Mutant]:
-    """`count` places at random, and one change at random of each."""
+    """`count` places at random, and one change at random of each.
+
+    A place's lot hangs on its line alone, so that a change elsewhere draws the same again.
+    """
     places: dict[tuple[str, int, int, str], list[tuple[str, int]]] = defaultdict(list)
+    lots: dict[tuple[str, int, int, str], bytes] = {}
     for module in modules:
         source = (root / module).read_text()
+        lines = source.splitlines()
         for group, operator, occurrence, (line, column) in _changes(source):
-            places[module, line, column, group].append((operator, occurrence))
-    rng = random.Random(seed)
-    keys = sorted(places)
-    rng.shuffle(keys)
+            key = module, line, column, group
+            places[key].append((operator, occurrence))
+            drawn = f"{seed}:{module}:{lines[line - 1]}:{column}:{group}"
+            lots[key] = blake2b(drawn.encode(), digest_size=8).digest()
     found: list[Mutant] = []
-    for key in keys:
+    for key in sorted(places, key=lambda key: (lots[key], key)):
         if len(found) == count:
             break
-        operator, occurrence = rng.choice(places[key])
+        # Not for secrets: the same change must be drawn again.
+        operator, occurrence = random.Random(lots[key]).choice(places[key])
         if mutant := _mutant(root, key, operator, occurrence):
             found.append(mutant)
     return found
