@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from cassandra.cluster import Session
-from cassandra.concurrent import execute_concurrent_with_args
 
 from balancebook.demo.generate import LedgerEntry, SettledTrade, Size, generate
 from balancebook.demo.schema import LEDGER, TRADES, create_schema
+from filling import insert
 
 RECORDS = list(generate(Size(rows=1500, users=10, deep_events=100)))
 ENTRIES = [each for each in RECORDS if isinstance(each, LedgerEntry)]
@@ -18,5 +18,6 @@ def filled(session: Session, keyspace: str) -> None:
     create_schema(session.execute, keyspace, indexes=False)
     for table, kind, records in ((LEDGER, LedgerEntry, ENTRIES), (TRADES, SettledTrade, SETTLED)):
         names, places = ", ".join(kind._fields), ", ".join("?" * len(kind._fields))
-        insert = session.prepare(f"INSERT INTO {keyspace}.{table} ({names}) VALUES ({places})")
-        execute_concurrent_with_args(session, insert, records)
+        statement = session.prepare(f"INSERT INTO {keyspace}.{table} ({names}) VALUES ({places})")
+        # By partition.
+        insert(session, statement, sorted(records))

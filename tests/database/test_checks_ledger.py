@@ -269,9 +269,16 @@ def test_sums_by_asset_are_those_of_the_entries(alone: Profile, books: Books) ->
     ]
 
 
+@pytest.fixture
+def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sample is drawn from 64 token ranges, so that all of them are soon read."""
+    monkeypatch.setattr("balancebook.ledger.parts._GRID", 64)
+
+
 CELLS = ("buyer_id", "seller_id", "base_asset_id", "quote_asset_id", "quantity", "quote_amount")
 
 
+@pytest.mark.usefixtures("coarse")
 @pytest.mark.parametrize(
     ("cell", "scope"),
     [*((cell, {}) for cell in CELLS), ("seller_id", {"user_id": 1001}), ("quantity", {"sample": 64})],
@@ -494,6 +501,7 @@ def test_an_asset_that_is_not_conserved_is_named(alone: Profile, books: Books) -
     assert "account" not in result.samples[0]
 
 
+@pytest.mark.usefixtures("coarse")
 def test_one_user_or_a_sample(alone: Profile, books: Books) -> None:
     mine = books.entry(1001, 1, "deposit", 5, avail=7)
     books.entry(1002, 3, "deposit", 5, avail=7)

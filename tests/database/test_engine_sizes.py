@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from cassandra.cluster import Session
-from cassandra.concurrent import execute_concurrent_with_args
 
 from balancebook.demo.faults import Injector
 from balancebook.demo.node import Node
@@ -21,6 +20,7 @@ from balancebook.reconcile.engine import Engine
 from balancebook.reconcile.fold import Counts
 from balancebook.store.reader import Reader
 from balancebook.verdict import Verdict
+from filling import insert
 from oracle import read_and_compare
 from reconciling import BASE, VIEW, compared, counts, there
 
@@ -30,9 +30,9 @@ def ledger(session: Session, server: Node) -> Iterator[str]:
     """A ledger of 900 rows, and 300 faults: rows lost, changed or orphaned in the view."""
     name = f"ledger_{os.getpid()}"
     create_schema(session.execute, name, indexes=False)
-    insert = "INSERT INTO {} (user_id, asset_id, seq, avail, frozen, created_at) VALUES (?, ?, ?, ?, 0, ?)"
+    cql = "INSERT INTO {} (user_id, asset_id, seq, avail, frozen, created_at) VALUES (?, ?, ?, ?, 0, ?)"
     rows = [(n % 97, n % 5, n, n * 7, 1000 + n) for n in range(900)]
-    execute_concurrent_with_args(session, session.prepare(insert.format(f"{name}.{BASE}")), rows)
+    insert(session, session.prepare(cql.format(f"{name}.{BASE}")), rows)
     with server.admin() as admin:
         inject = Injector(session.execute, admin, name)
         keys = ("user_id", "asset_id", "seq")

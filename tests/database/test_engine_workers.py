@@ -9,7 +9,6 @@ from pathlib import Path
 import psutil
 import pytest
 from cassandra.cluster import Session
-from cassandra.concurrent import execute_concurrent_with_args
 
 from balancebook.demo.faults import Injector
 from balancebook.demo.node import Node
@@ -24,6 +23,7 @@ from balancebook.store.errors import StoreError
 from balancebook.store.ranges import ScanReport
 from balancebook.store.reader import Reader
 from balancebook.verdict import Verdict
+from filling import insert
 from reconciling import BASE, counts, there
 
 
@@ -32,8 +32,10 @@ def place(session: Session, server: Node) -> str:
     """2,000 rows, of which the view has lost one."""
     name = f"workers_{os.getpid()}"
     create_schema(session.execute, name, indexes=False)
-    insert = session.prepare(f"INSERT INTO {name}.{BASE} (user_id, asset_id, seq, avail) VALUES (?, 1, 1, ?)")
-    execute_concurrent_with_args(session, insert, [(user, user) for user in range(2000)])
+    statement = session.prepare(
+        f"INSERT INTO {name}.{BASE} (user_id, asset_id, seq, avail) VALUES (?, 1, 1, ?)"
+    )
+    insert(session, statement, [(user, user) for user in range(2000)])
     with server.admin() as admin:
         Injector(session.execute, admin, name).lost({"user_id": 3, "asset_id": 1, "seq": 1})
     return name

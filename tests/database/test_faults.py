@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 from cassandra.cluster import Session
-from cassandra.concurrent import execute_concurrent_with_args
 
 from balancebook.demo.faults import builds, command
 from balancebook.demo.faults.journal import Fault, Journal
@@ -35,6 +34,7 @@ from balancebook.store.ranges import ScanReport
 from balancebook.store.reader import Reader, open_reader
 from balancebook.store.schema import View, read_view
 from balancebook.verdict import Verdict
+from filling import insert
 
 OTHER = "other_view"
 LONG_AGO = time.time_ns() // 1000 - 3_600_000_000
@@ -43,13 +43,14 @@ INSERT = (
     "INSERT INTO {}.{} (user_id, asset_id, seq, delta_avail, delta_frozen, avail, frozen, event_type, ref_id, "
     "created_at) VALUES (?, ?, ?, 1, 0, ?, 7, 'deposit', ?, 1000) USING TIMESTAMP {}"
 )
+
 State = dict[str, list[tuple[Any, ...]]]
 
 
 def fill(session: Session, name: str, users: int, assets: int, seqs: int) -> None:
-    insert = session.prepare(INSERT.format(name, LEDGER, LONG_AGO))
+    statement = session.prepare(INSERT.format(name, LEDGER, LONG_AGO))
     keys = ((u, a, s) for u in range(1, users + 1) for a in range(1, assets + 1) for s in range(1, seqs + 1))
-    execute_concurrent_with_args(session, insert, [(*key, key[2], 100 * key[0] + key[2]) for key in keys])
+    insert(session, statement, [(*key, key[2], 100 * key[0] + key[2]) for key in keys])
 
 
 @pytest.fixture(scope="module")

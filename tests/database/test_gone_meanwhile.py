@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from cassandra.cluster import Session
-from cassandra.concurrent import execute_concurrent_with_args
 
 from balancebook.checks import CHECKS
 from balancebook.checks.context import Context
@@ -24,6 +23,7 @@ from balancebook.store.gone import change_of, naming_what_is_gone
 from balancebook.store.reader import Reader, open_reader
 from balancebook.store.scan import scan
 from balancebook.store.schema import View
+from filling import insert
 from reconciling import BASE, VIEW, there
 
 ROWS = 4000
@@ -37,10 +37,10 @@ COLUMNS = ["user_id", "asset_id", "seq"]
 
 
 def fill(session: Session, keyspace: str) -> None:
-    insert = session.prepare(
+    statement = session.prepare(
         f"INSERT INTO {keyspace}.{BASE} (user_id, asset_id, seq, avail) VALUES (?, 1, 1, ?)"
     )
-    execute_concurrent_with_args(session, insert, [(user, user) for user in range(ROWS)])
+    insert(session, statement, [(user, user) for user in range(ROWS)])
 
 
 def refused(read: Callable[[], object], act: Callable[[], object]) -> tuple[StoreError, float]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import struct
+from uuid import UUID
 
 import pytest
 from cassandra.cluster import Session
+from cassandra.marshal import uvint_pack
 from cassandra.query import BoundStatement
 
 from balancebook.reconcile.model.identity import KeyIdentity
@@ -29,6 +31,11 @@ def set_of(*elements: bytes) -> bytes:
     return int_of(len(elements)) + b"".join(map(sized, elements))
 
 
+def vector_of(*elements: bytes) -> bytes:
+    """Of elements whose size varies."""
+    return b"".join(uvint_pack(len(each)) + each for each in elements)
+
+
 NULL = int_of(-1)
 WRITTEN = {
     "decimal": [decimal(10, 1), decimal(100, 2), decimal(1, 0), decimal(0, 0), decimal(0, 3), decimal(5, -1)],
@@ -48,6 +55,59 @@ WRITTEN = {
         sized(int_of(1)) + sized(set_of(int_of(2), int_of(1))),
     ],
     "frozen<list<decimal>>": [set_of(decimal(10, 1)), set_of(decimal(1, 0)), set_of(decimal(1, 1))],
+    "vector<decimal, 2>": [
+        vector_of(one, other)
+        for one, other in (
+            (decimal(10, 1), decimal(2, 0)),
+            (decimal(100, 2), decimal(20, 1)),
+            (decimal(1, 0), decimal(1, 0)),
+            (decimal(10**400, 400), decimal(2, 0)),
+        )
+    ],
+    "vector<varint, 1>": [vector_of(each) for each in (b"\1", b"\0\1", b"\xff", b"\xff\xff")],
+    "vector<double, 2>": [
+        struct.pack(">Qd", 0x7FF8 << 48, 1.0),
+        struct.pack(">Qd", (0x7FF8 << 48) + 1, 1.0),
+        struct.pack(">dd", 0.0, 1.0),
+        struct.pack(">dd", -0.0, 1.0),
+    ],
+    "vector<boolean, 2>": [b"\0\1", b"\0\2", b"\1\1"],
+    "vector<text, 2>": [vector_of(b"a", b"bc"), vector_of(b"ab", b"c")],
+    "vector<frozen<list<decimal>>, 1>": [vector_of(set_of(decimal(10, 1))), vector_of(set_of(decimal(1, 0)))],
+    "frozen<tuple<int, vector<decimal, 1>>>": [
+        sized(int_of(1)) + sized(vector_of(decimal(10, 1))),
+        sized(int_of(1)) + sized(vector_of(decimal(1, 0))),
+    ],
+    "frozen<map<int, decimal>>": [
+        int_of(1) + sized(int_of(1)) + sized(decimal(10, 1)),
+        int_of(1) + sized(int_of(1)) + sized(decimal(1, 0)),
+    ],
+    "frozen<map<decimal, int>>": [
+        int_of(1) + sized(decimal(10, 1)) + sized(int_of(1)),
+        int_of(1) + sized(decimal(1, 0)) + sized(int_of(1)),
+    ],
+    "frozen<set<decimal>>": [set_of(decimal(10, 1)), set_of(decimal(1, 0)), set_of(decimal(1, 1))],
+    "frozen<list<frozen<set<decimal>>>>": [set_of(set_of(decimal(10, 1))), set_of(set_of(decimal(1, 0)))],
+    "vector<frozen<set<decimal>>, 1>": [vector_of(set_of(decimal(10, 1))), vector_of(set_of(decimal(1, 0)))],
+    "vector<vector<decimal, 1>, 2>": [
+        vector_of(vector_of(decimal(10, 1)), vector_of(decimal(2, 0))),
+        vector_of(vector_of(decimal(1, 0)), vector_of(decimal(2, 0))),
+    ],
+    "vector<vector<double, 1>, 2>": [
+        struct.pack(">Qd", 0x7FF8 << 48, 1.0),
+        struct.pack(">Qd", (0x7FF8 << 48) + 1, 1.0),
+    ],
+    "vector<frozen<tuple<int, decimal>>, 1>": [
+        vector_of(sized(int_of(1)) + sized(decimal(10, 1))),
+        vector_of(sized(int_of(1)) + sized(decimal(1, 0))),
+    ],
+    "timeuuid": [UUID(int=(0x1000 << 64) + (2 << 62) + each).bytes for each in (0, 1, 2**55, 2**32)],
+    "inet": [bytes([127, 0, 0, 1]), bytes(10) + b"\xff\xff" + bytes([127, 0, 0, 1])],
+    "timestamp": [b"", bytes(8), b"\x7f" + bytes(7), b"\xff" * 8],
+    "time": [bytes(8), bytes(7) + b"\1"],
+    "date": [bytes(4), b"\x80" + bytes(3), b"\xff" * 4],
+    "smallint": [bytes(2), b"\xff\xff", b"\0\1"],
+    "tinyint": [b"\0", b"\xff"],
     "text": [b"a", b"A", b""],
 }
 

@@ -44,6 +44,17 @@ ONE = [
     (TUPLE, sized(b"\0\0\0\1") + sized(decimal(10, 1)), sized(b"\0\0\0\1") + sized(decimal(1, 0))),
     (SETS, b"\0\0\0\1" + sized(decimal(10, 1)), b"\0\0\0\1" + sized(decimal(1, 0))),
 ]
+VECTORS = lookup_casstype("VectorType(DecimalType, 2)")
+FLOATS = lookup_casstype("VectorType(DoubleType, 2)")
+ONE += [
+    (VECTORS, b"\5" + decimal(10, 1) + b"\5" + decimal(2, 0), b"\5" + decimal(1, 0) + b"\5" + decimal(20, 1)),
+    (
+        VECTORS,
+        b"\x80\xab" + decimal(10**400, 400) + b"\5" + decimal(2, 0),
+        b"\5" + decimal(1, 0) + b"\5" + decimal(2, 0),
+    ),
+    (FLOATS, NAN + number(1.0), OTHER_NAN + number(1.0)),
+]
 TWO = [
     (DECIMAL, decimal(10, 1), decimal(10, 2)),
     (DECIMAL, decimal(10, -(2**31)), decimal(1, -(2**31))),
@@ -56,6 +67,10 @@ TWO = [
     (TUPLE, sized(None) + sized(decimal(1, 0)), sized(b"\0\0\0\1")),
     (LISTS, b"\0\0\0\2" + sized(b"\1") + sized(b"\2"), b"\0\0\0\2" + sized(b"\2") + sized(b"\1")),
     (cqltypes.UTF8Type, b"a", b"A"),
+    (VECTORS, b"\5" + decimal(1, 0) + b"\5" + decimal(2, 0), b"\5" + decimal(2, 0) + b"\5" + decimal(1, 0)),
+    (VECTORS, b"\5" + decimal(1, 0) + b"\5" + decimal(2, 0), b"\5" + decimal(1, 0) + b"\5" + decimal(2, 1)),
+    (FLOATS, number(0.0) + NAN, number(-0.0) + NAN),
+    (lookup_casstype("VectorType(UTF8Type, 2)"), b"\1a\2bc", b"\2ab\1c"),
 ]
 
 

@@ -2,7 +2,8 @@
 
 The columns of a partition key are compared by their bytes: decimal 1.0 and 1.00 have two tokens and are two partitions.
 Clustering columns are compared by their type's order, in which different bytes can be equal: decimal and varint by
-value, all NaN as one (0.0 and -0.0 are two), a tuple's trailing nulls as absent. The elements of a set or map inside a
+value, all NaN as one (0.0 and -0.0 are two), a tuple's trailing nulls as absent; so it is with the elements of
+collections and vectors. The elements of a set or map inside a
 tuple or a user type are compared in the order in which they were written; the server sorts only the outermost ones.
 Seen on Cassandra 5.0.6, by writing such keys; the orders are those of org.apache.cassandra.db.marshal.
 """
@@ -14,10 +15,12 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from cassandra import cqltypes
+from cassandra.marshal import uvint_unpack
 
 RawKey = tuple[bytes, ...]
 Normalise = Callable[[bytes], bytes]
 
+_COLLECTIONS = {kind.cassname for kind in (cqltypes.ListType, cqltypes.SetType, cqltypes.MapType)}
 _NULL = (-1).to_bytes(4, "big", signed=True)
 
 
@@ -65,10 +68,15 @@ def _normal_form(cql_type: Any) -> Normalise | None:
     for known, normal in simple.items():
         if issubclass(cql_type, known):
             return normal
+    if issubclass(cql_type, cqltypes.FrozenType | cqltypes.ReversedType):
+        return _normal_form(cql_type.subtypes[0])
     if issubclass(cql_type, cqltypes.TupleType):
         return _tuple_of([_normal_form(each) for each in cql_type.subtypes])
-    if issubclass(cql_type, cqltypes.ListType | cqltypes.SetType | cqltypes.MapType):
+    # By name: store.cql.decoding has classes of its own for sets and maps.
+    if cql_type.cassname in _COLLECTIONS:
         return _elements_of([_normal_form(each) for each in cql_type.subtypes])
+    if issubclass(cql_type, cqltypes.VectorType):
+        return _vector_of(_normal_form(cql_type.subtype), cql_type.subtype.serial_size())
     return None
 
 
@@ -126,6 +134,26 @@ def _elements_of(kinds: Sequence[Normalise | None]) -> Normalise | None:
     def normal(cell: bytes) -> bytes:
         parts = _parts(cell[4:])
         return cell[:4] + b"".join(_sized(part, kinds[at % len(kinds)]) for at, part in enumerate(parts))
+
+    return normal
+
+
+def _vector_of(element: Normalise | None, width: int | None) -> Normalise | None:
+    """Elements of that width one after the other; if it varies, each behind its length, an unsigned vint
+    (org.apache.cassandra.db.marshal.VectorType, VIntCoding)."""
+    if element is None:
+        return None
+
+    def normal(cell: bytes) -> bytes:
+        found, at = b"", 0
+        while at < len(cell):
+            size = width
+            if size is None:
+                size, taken = uvint_unpack(cell[at:])
+                at += taken
+            found += _sized(cell[at : at + size], element)
+            at += size
+        return found
 
     return normal
 
