@@ -53,6 +53,9 @@ def test_rows_beyond_the_cut_off_are_set_aside_and_compared(
     assert compared(reader, view).counts == counts(LOST=2)
     with pytest.raises(BalancebookError, match="can be the cut-off"):
         compared(reader, view, cutoff=Cutoff("created", 1))
+    # An int holds no time in milliseconds.
+    with pytest.raises(BalancebookError, match="of type bigint or timestamp, in milliseconds"):
+        compared(reader, view, cutoff=Cutoff("asset_id", 1))
 
 
 @pytest.mark.parametrize("ahead_s", [600, 2 * 3600, 23 * 3600, 48 * 3600])

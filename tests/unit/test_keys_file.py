@@ -79,6 +79,7 @@ def test_text_may_be_empty_and_hold_lines(file: Path) -> None:
             "line 2, column 2 (user_id): 'x' is no bigint: write a whole number of -92",
         ),
         ('user_id\n"1\n', "line 2: is no CSV"),
+        ("user_id\r5\r7\r", "line 1: has a carriage return alone"),
         (b"user_id\n1\n\xff\n", "line 3: is not UTF-8"),
         (b"user_id\n" + b"1" * 2**20, "line 2: is longer than 1 MiB"),
     ],

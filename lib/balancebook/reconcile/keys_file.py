@@ -95,6 +95,9 @@ class _File:
             try:
                 row = next(rows, None)
             except csv.Error as error:
+                if "new-line character" in str(error):
+                    at = f", line {rows.line_num}"
+                    self._refuse(at, "has a carriage return alone", "End its lines with LF or CRLF.")
                 self._refuse(f", line {rows.line_num}", f"is no CSV: {error}", "Correct the line.")
             if row is None:
                 return

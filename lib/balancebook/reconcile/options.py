@@ -18,8 +18,8 @@ from balancebook.store.schema import Table
 _CELLS = 3 * 2048
 # Named by a sketch and looked at by key; more are confirmed by scans.
 MOST_BY_KEY = 10_000
-# Their bytes are signed numbers.
-_ORDERED = ("tinyint", "smallint", "int", "bigint", "timestamp")
+# They can hold milliseconds since 1970, as signed numbers.
+_TIMES = ("bigint", "timestamp")
 FOREVER = 2**63 - 1
 # What was read longer ago says too little about the rows of today.
 RESUME_WITHIN_S = 3600.0
@@ -27,7 +27,7 @@ RESUME_WITHIN_S = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Cutoff:
-    """Rows whose column (tinyint to bigint, or timestamp in ms) is beyond `latest` are set aside on both sides, and
+    """Rows whose column (bigint or timestamp, in ms) is beyond `latest` are set aside on both sides, and
     compared with each other: writers at work would fill the sketch with them.
 
     But not what is beyond `horizon` too, a time that no clock can have shown yet: it is compared as all others are.
@@ -68,8 +68,8 @@ class Options:
 
 
 def can_cut_off(view: Table, column: str) -> bool:
-    """Whether the view has that column, as a number that can be compared with the clock."""
-    return any(each.name == column and each.cql_type in _ORDERED for each in view.columns)
+    """Whether the view has that column, of a type that can be compared with the clock."""
+    return any(each.name == column and each.cql_type in _TIMES for each in view.columns)
 
 
 def layout_of(sides: tuple[Side, Side], cutoff: Cutoff | None) -> RowLayout:
@@ -79,7 +79,7 @@ def layout_of(sides: tuple[Side, Side], cutoff: Cutoff | None) -> RowLayout:
     if cutoff and not can_cut_off(view.table, cutoff.column):
         raise BalancebookError(
             f"{cutoff.column!r} is no column of {view.table.cql_name} that can be the cut-off.",
-            f"Name one of its columns of type {', '.join(_ORDERED)}.",
+            f"Name one of its columns of type {' or '.join(_TIMES)}, in milliseconds.",
         )
     return RowLayout(
         widths=tuple(fixed_width(types[name]) for name in names),
