@@ -181,6 +181,17 @@ def test_each_kind_of_break_is_named(rows: list[Row], descending: bool, page: in
     assert after["seq"] == 10
 
 
+@pytest.mark.parametrize(("begin", "late"), [(0, 0), (1, 0), (2, 1), (-1, 1), (7, 1)])
+def test_a_partition_begins_with_0_or_1(begin: int, late: int) -> None:
+    rows = ledger_of(("deposit", 5, 0, 1), ("deposit", 5, 0, 2))
+    moved = [row | {"seq": row["seq"] - 1 + begin} for row in rows]
+    breaks = followed(moved).breaks
+    assert (breaks.of[Problem.LATE].count, breaks.of[Problem.GAP].count) == (late, 0)
+    # What stood before it is not known, unless it is the first.
+    wrong = [row | {"avail": row["avail"] + 1} for row in moved]
+    assert followed(wrong).breaks.of[Problem.SUM].count == 1 - late
+
+
 def test_a_missing_beginning_and_a_first_entry_that_does_not_add_up(rows: list[Row]) -> None:
     for seq in (1, 2):
         rows.remove(entry(rows, 1004, 1, seq))
