@@ -64,19 +64,24 @@ def test_without_room_on_the_disk_nothing_is_claimed(
 ) -> None:
     full = shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
-    report = compared(reader, there(reader, ledger), most_by_key=5, folder=tmp_path)
+    report = compared(reader, there(reader, ledger), most_by_key=5, state=tmp_path / "state")
     assert (report.verdict, report.counts) == (Verdict.UNKNOWN, counts())
     assert f"MiB in {tmp_path}, which has 0 MiB free" in report.reasons[0]
-    assert not list(tmp_path.iterdir())
+    assert not list(tmp_path.glob("*records*"))
 
 
 def test_the_files_of_scans_are_removed(reader: Reader, ledger: str, tmp_path: Path) -> None:
-    assert compared(reader, there(reader, ledger), most_by_key=5, folder=tmp_path).verdict is Verdict.FAIL
-    assert not list(tmp_path.iterdir())
+    state, others = tmp_path / "state", tmp_path / "another.records-1"
+    # A process that was killed leaves them there for who resumes.
+    for left in (tmp_path / "state.records-1", others):
+        left.mkdir()
+        (left / "first.0.7.records").write_bytes(b"left")
+    assert compared(reader, there(reader, ledger), most_by_key=5, state=state).verdict is Verdict.FAIL
+    assert list(tmp_path.glob("*records*")) == [others]
 
 
 def test_the_files_of_scans_need_no_more_than_was_said(
-    reader: Reader, ledger: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    reader: Reader, ledger: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written, append = [0], RecordFiles._append
 
@@ -95,7 +100,7 @@ def test_the_files_of_scans_need_no_more_than_was_said(
     for replicated in (False, True):
         monkeypatch.setattr(KeyLooker, "replicated", replicated)
         written[0] = 0
-        assert compared(reader, there(reader, ledger), most_by_key=0, folder=tmp_path).verdict is Verdict.FAIL
+        assert compared(reader, there(reader, ledger), most_by_key=0).verdict is Verdict.FAIL
         assert 0 < written[0] <= promised[0]
 
 

@@ -18,7 +18,7 @@ from balancebook.reconcile.confirm.by_key import KeyLooker
 from balancebook.reconcile.confirm.by_scan import NoRoomError, ScanConfirming
 from balancebook.reconcile.confirm.columns import look_columns
 from balancebook.reconcile.confirm.resolve import Resolver, Unnamed, name_by_key, only_on, unnamed
-from balancebook.reconcile.confirm.rule import GONE
+from balancebook.reconcile.confirm.rule import GONE, MOST_LOOKS
 from balancebook.reconcile.confirm.settle import Settling
 from balancebook.reconcile.confirm.suspects import Suspects
 from balancebook.reconcile.fold import Counts, Folder, Job, ThreadFolder
@@ -306,15 +306,21 @@ class Engine:
         return left
 
     def _look_once_more(self, left: Sequence[Unnamed]) -> None:
-        """Rows that were gone from their side: those that are there again are looked at, the others are gone."""
-        if not any(map(len, left)):
-            return
-        self._options.sleep(self._options.grace_s)
+        """Rows that were gone from their side: those that are there again are looked at, the others are gone; of those
+        of the base, which the view may have lost, as confirm.rule has it: only if they are to the last look."""
+        base, view = left
         suspects = Suspects(self._columns.identity)
-        gone = [self._resolved(rows, suspects) for rows in left]
+        looks = 1
+        while len(base) or (len(view) and looks == 1):
+            self._options.sleep(self._options.grace_s)
+            looks += 1
+            base = self._resolved(base, suspects)
+            view = self._resolved(view, suspects) if looks == 2 else view
+            if looks == MOST_LOOKS:
+                break
         for batch in _listed(self._settling, suspects):
             self._note(batch)
-        self._note(Listed([self._nameless(Kind.LAGGING, GONE)] * sum(map(len, gone))))
+        self._note(Listed([self._nameless(Kind.LAGGING, GONE)] * (len(base) + len(view))))
 
     def _nameless(self, kind: Kind, reason: str) -> RawDifference:
         return RawDifference(kind, (None,) * self._layout.keys, None, None, reason)
@@ -329,7 +335,7 @@ class Engine:
             settling=self._settling,
             seed=self._state.seed,
             ranges=self._state.ranges,
-            folder=options.folder,
+            beside=options.state,
             pace=options.pace,
             progress=options.progress,
             told=options.told,

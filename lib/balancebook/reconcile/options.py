@@ -45,8 +45,8 @@ class Options:
     grace_s: seconds between two looks at a row. budget_rows: for each side in each pass. samples: how many differences
     are kept. cells: of the sketch at first. most_by_key: how many differences are looked at by key; more are confirmed
     by scans. ranges: how many token ranges a side is read in. state: a file to keep the progress in, and to resume
-    from, unless what it kept is older than `resume_within_s`. spool: a file for all differences. folder: for the files
-    of confirming scans. pace: of the confirming scans. progress: called after each range of a pass; told: with a
+    from, unless what it kept is older than `resume_within_s`; records of confirming scans go beside it. spool: a file
+    for all differences. pace: of the confirming scans. progress: called after each range of a pass; told: with a
     sentence at each turn of events.
     """
 
@@ -60,7 +60,6 @@ class Options:
     state: Path | None = None
     resume_within_s: float = RESUME_WITHIN_S
     spool: Path | None = None
-    folder: Path | None = None
     sleep: Callable[[float], None] = time.sleep
     pace: Pace | None = None
     progress: Progress | None = None

@@ -199,7 +199,6 @@ class _Run:
             state=request.state,
             resume_within_s=request.resume_within_s,
             spool=request.spool,
-            folder=request.state and request.state.parent,
             sleep=self.sleep,
             pace=pace,
             progress=_Passes(self.telling.step),

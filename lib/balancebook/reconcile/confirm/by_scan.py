@@ -18,7 +18,7 @@ import numpy as np
 from balancebook.reconcile.confirm import CONFIRM_CONSISTENCY, SCAN_CONSISTENCY, scan_rule
 from balancebook.reconcile.confirm.columns import LookColumns
 from balancebook.reconcile.confirm.record_files import PARTS, RecordFiles, needed_bytes
-from balancebook.reconcile.confirm.rule import GONE
+from balancebook.reconcile.confirm.rule import GONE, MAY_COME_BACK
 from balancebook.reconcile.confirm.scan_rows import KeptRows, ScanBatch, among, hash_of, record_layout
 from balancebook.reconcile.confirm.scan_rule import OPEN, Scan, Units
 from balancebook.reconcile.confirm.settle import BEHIND, Settling
@@ -63,7 +63,8 @@ class NoRoomError(Exception):
 class ScanConfirming:
     """Confirms by scans. `columns` are those of the looks by key, which `settling` does for what scans leave open.
 
-    ranges: in how many a side is read. folder: where the records go, by default the system's for temporary files.
+    ranges: in how many a side is read. beside: a file of this run alone; the records go into a folder next to it, by
+    default among the system's temporary files.
     """
 
     reader: Reader
@@ -72,7 +73,7 @@ class ScanConfirming:
     settling: Settling
     seed: int
     ranges: int
-    folder: Path | None = None
+    beside: Path | None = None
     pace: Pace | None = None
     progress: Progress | None = None
     told: Callable[[str], None] = lambda _: None
@@ -84,7 +85,12 @@ class ScanConfirming:
 
         Raises NoRoomError before anything is read, StoreError for non-retryable errors, OSError.
         """
-        with tempfile.TemporaryDirectory(prefix="reconcile-", dir=self.folder) as folder:
+        prefix = f"{self.beside.name if self.beside else 'reconcile'}.records-"
+        if self.beside:
+            # Those of a process that was killed.
+            for left in self.beside.parent.glob(f"{prefix}*"):
+                shutil.rmtree(left)
+        with tempfile.TemporaryDirectory(prefix=prefix, dir=self.beside and self.beside.parent) as folder:
             self._require_room(Path(folder), rows)
             yield from _Scans(self, Path(folder)).batches()
 
@@ -111,12 +117,15 @@ class ScanConfirming:
 
 @dataclass
 class _Scans:
-    """The scans of one confirmation, and what they left in `folder`."""
+    """The scans of one confirmation, and what they left in `folder`.
+
+    unnamed: address and key of each row that was on neither side in the second scan, and whether it was lost at first.
+    """
 
     how: ScanConfirming
     folder: Path
     suspects: Suspects = field(init=False)
-    unnamed: list[tuple[int, int]] = field(default_factory=list)
+    unnamed: dict[tuple[int, int], bool] = field(default_factory=dict)
     reasons: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -249,7 +258,8 @@ class _Scans:
     def _leave_open(self, units: Units, unit: int, shown: KeptRows) -> None:
         rows = shown.of(int(units.addresses[unit]), int(units.keys[unit]))
         if rows == (None, None):
-            self.unnamed.append((int(units.addresses[unit]), int(units.keys[unit])))
+            name = int(units.addresses[unit]), int(units.keys[unit])
+            self.unnamed[name] = bool(units.base[unit] >= 0 and units.view[unit] < 0)
         self._note(rows)
 
     def _note(self, rows: tuple[RawCells | None, RawCells | None]) -> None:
@@ -280,9 +290,17 @@ class _Scans:
                 found.add(unit)
                 self._note(rows)
         # A base row that is back under another key of the view is looked at there; this one is gone.
-        gone = sum(unit not in found for unit in self.unnamed)
-        kind, reason = (Kind.LAGGING, GONE) if complete else (Kind.UNKNOWN, NOT_READ)
-        return Listed([RawDifference(kind, (None,) * self.how.columns.keys, None, None, reason)] * gone)
+        lost = [was_lost for unit, was_lost in self.unnamed.items() if unit not in found]
+        if not complete:
+            return Listed([self._nameless(Kind.UNKNOWN, NOT_READ)] * len(lost))
+        # Lost for good and deleted now and then, it would be in step whenever it is deleted.
+        return Listed(
+            [self._nameless(Kind.UNKNOWN, MAY_COME_BACK)] * sum(lost)
+            + [self._nameless(Kind.LAGGING, GONE)] * (len(lost) - sum(lost))
+        )
+
+    def _nameless(self, kind: Kind, reason: str) -> RawDifference:
+        return RawDifference(kind, (None,) * self.how.columns.keys, None, None, reason)
 
     def _behind(self, first: str, again: str, quorum: str) -> Iterator[Batch]:
         """Rows that single replicas showed as wrong twice, a grace period apart, and a quorum has in step, though the
@@ -299,9 +317,8 @@ class _Scans:
 
     def _unread(self, name: str) -> Batch:
         """All that differed in that scan, of which nothing is known; at least one, should it have been cut off too."""
-        columns, count = self.how.columns, 0
+        count = 0
         for part in range(PARTS):
             count += len(scan_rule.differing(self._part(name, part)))
         reason = ": ".join([NOT_READ, *self.reasons])
-        nameless = RawDifference(Kind.UNKNOWN, (None,) * columns.keys, None, None, reason)
-        return Listed([nameless] * max(count, 1))
+        return Listed([self._nameless(Kind.UNKNOWN, reason)] * max(count, 1))

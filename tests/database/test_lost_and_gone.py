@@ -1,0 +1,124 @@
+"""A row that the view has lost for good is in step whenever the base has it not: that is no pass."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+from cassandra.cluster import Session
+
+from balancebook.demo.faults import Injector
+from balancebook.reconcile.confirm.rule import GONE, MAY_COME_BACK
+from balancebook.reconcile.kinds import Kind
+from balancebook.sketch.layout import RowLayout
+from balancebook.store.ranges import ScanReport
+from balancebook.store.reader import Reader
+from balancebook.verdict import Verdict
+from reconciling import BASE, VIEW, compared, counts, there
+
+ROWS, LOST = range(40), range(5)
+Turn = Callable[[int], None]
+
+
+@pytest.fixture
+def turn(session: Session, keyspace: str, inject: Injector) -> Turn:
+    """turn(n): at odd n the base's rows are deleted that the view can never show, else they are written anew."""
+
+    def write(users: range, seq: int) -> None:
+        for user in users:
+            session.execute(
+                f"INSERT INTO {keyspace}.{BASE} (user_id, asset_id, seq, avail) VALUES ({user}, 1, 1, {seq})"
+            )
+
+    write(ROWS, 0)
+    ahead = (time.time_ns() + 86_400 * 10**9) // 1000
+    inject.import_cells(
+        VIEW,
+        [
+            (
+                f"DELETE FROM {{table}} USING TIMESTAMP {ahead} WHERE user_id = {n} AND asset_id = 1 AND seq = 1",
+                (),
+            )
+            for n in LOST
+        ],
+    )
+
+    def turned(number: int) -> None:
+        if number % 2 == 0:
+            write(LOST, number)
+            return
+        for user in LOST:
+            session.execute(f"DELETE FROM {keyspace}.{BASE} WHERE user_id = {user} AND asset_id = 1")
+
+    return turned
+
+
+def acting(turn: Turn, *at: int | None) -> Callable[[float], None]:
+    """A sleep after which the base has had that turn, one for each sleep: None for none, as for all that follow."""
+    left = list(at)
+
+    def sleep(seconds: float) -> None:
+        act = left.pop(0) if left else None
+        if act is not None:
+            turn(act)
+        time.sleep(seconds)
+
+    return sleep
+
+
+def test_it_is_named_when_it_is_back(reader: Reader, keyspace: str, turn: Turn) -> None:
+    # Gone at two looks, then there again, and in the view never.
+    report = compared(reader, there(reader, keyspace), grace_s=0.2, sleep=acting(turn, 1, None, 2))
+    assert (report.verdict, report.counts) == (Verdict.FAIL, counts(LOST=5))
+
+
+def test_coming_and_going_all_the_time_it_is_unknown(reader: Reader, keyspace: str, turn: Turn) -> None:
+    sleep = acting(turn, 1, None, 2, 1, None, 2, 1, None, 2, 1, None)
+    report = compared(reader, there(reader, keyspace), grace_s=0.2, sleep=sleep)
+    assert (report.verdict, report.counts) == (Verdict.UNKNOWN, counts(UNKNOWN=5))
+    assert {sample.reason for sample in report.samples} == {MAY_COME_BACK}
+
+
+def test_gone_to_the_end_there_is_nothing_to_compare(reader: Reader, keyspace: str, turn: Turn) -> None:
+    report = compared(reader, there(reader, keyspace), grace_s=0.1, sleep=acting(turn, 1))
+    assert (report.verdict, report.counts, report.gone) == (Verdict.PASS, counts(LAGGING=5), 5)
+    assert {sample.reason for sample in report.samples} <= {GONE}
+
+
+@pytest.mark.parametrize(
+    ("turns", "verdict", "kind"),
+    [
+        ((1, None), Verdict.UNKNOWN, Kind.UNKNOWN),
+        ((1, 2), Verdict.FAIL, Kind.LOST),
+        ((2,), Verdict.FAIL, Kind.LOST),
+    ],
+    ids=["gone twice", "back at the third", "written anew"],
+)
+def test_scans_do_not_pass_it_either(
+    reader: Reader, keyspace: str, turn: Turn, turns: tuple[int | None, ...], verdict: Verdict, kind: Kind
+) -> None:
+    report = compared(reader, there(reader, keyspace), grace_s=0.2, most_by_key=1, sleep=acting(turn, *turns))
+    assert (report.verdict, report.counts) == (verdict, counts(**{kind.value: 5}))
+
+
+@pytest.mark.parametrize(
+    ("turns", "verdict", "kind"),
+    [((None, None, 2), Verdict.FAIL, Kind.LOST), ((), Verdict.PASS, Kind.LAGGING)],
+    ids=["back", "gone to the end"],
+)
+def test_nor_where_rows_are_named_by_their_partitions(
+    monkeypatch: pytest.MonkeyPatch, reader: Reader, keyspace: str, turn: Turn,
+    turns: tuple[int | None, ...], verdict: Verdict, kind: Kind,
+) -> None:  # fmt: skip
+    """Gone before their keys are known, which are looked for in their partitions."""
+    monkeypatch.setattr(RowLayout, "keeps_key", property(lambda _: False))
+
+    def read(report: ScanReport) -> None:
+        if report.complete:
+            turn(1)
+
+    report = compared(
+        reader, there(reader, keyspace), grace_s=0.1, ranges=4, progress=read, sleep=acting(turn, *turns)
+    )
+    assert (report.verdict, report.counts) == (verdict, counts(**{kind.value: 5}))
