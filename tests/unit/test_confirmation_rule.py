@@ -342,3 +342,16 @@ def test_the_model_has_what_it_is_said_to_have() -> None:
         "three looks or more": sum(len(course.looks) > 2 for course in courses),
     }
     assert min(occurs.values()) > 5, occurs
+
+
+LISTED = bytes(4) + NEW
+
+
+@pytest.mark.parametrize(
+    ("view_time", "base_time"), [(LISTED, NEW), (OLD, LISTED), (LISTED, LISTED), (OLD, None)]
+)
+def test_a_list_of_write_times_is_not_older(view_time: bytes | None, base_time: bytes | None) -> None:
+    """Of a column that is not frozen the server gives one for each element."""
+    stale = (cells(SIX, view_time), BaseRow(cells(FIVE, base_time)))
+    moved = (cells(b"\0\0\0\x08", view_time), BaseRow(cells(b"\0\0\0\7", NEW + b"\0")))
+    assert judged(stale, moved) is None
