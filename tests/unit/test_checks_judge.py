@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from balancebook.assets import Asset, Registry, label
+from balancebook.assets import label
 from balancebook.checks import v003_view_built
 from balancebook.checks.answers import lasting, overdue
 from balancebook.checks.base import CHECKS, SAMPLE_LIMIT, check, failed
@@ -27,13 +27,7 @@ from balancebook.settings import load_profile
 from balancebook.store.cql_text import parse_value
 from balancebook.store.health import NodeBuild, State, ViewHealth
 from balancebook.verdict import Json, Verdict
-
-BTC, USDT, ETH, STRANGE = 1, 2, 3, 77
-REGISTRY = Registry((Asset(BTC, "BTC", 8, 3), Asset(USDT, "USDT", 8, 2), Asset(ETH, "ETH", 8, 4)))
-
-
-def at(order: int, available: int | None = 10, held: int | None = 0) -> Entry:
-    return Entry(order, available, held, 1000 + order)
+from moments import BTC, ETH, REGISTRY, STRANGE, USDT, at
 
 
 def rows(**orders: int) -> dict[int, Entry]:

@@ -24,6 +24,7 @@ from balancebook.sketch.records import (
     sizes,
 )
 from balancebook.sketch.sketch import PageError
+from scanned_rows import row_bytes
 
 Cell = bytes | None
 Row = tuple[Cell, ...]
@@ -34,11 +35,7 @@ ROW: Row = (b"key", b"p", b"one", b"two", b"12345678", b"87654321", b"own time")
 
 
 def page(rows: Sequence[Row]) -> bytes:
-    return b"".join(
-        (-1 if cell is None else len(cell)).to_bytes(4, "big", signed=True) + (cell or b"")
-        for row in rows
-        for cell in row
-    )
+    return b"".join(map(row_bytes, rows))
 
 
 def read(rows: Sequence[Row], layout: RecordLayout = LAYOUT, seed: int = 5) -> tuple[np.ndarray, np.ndarray]:

@@ -17,6 +17,7 @@ from balancebook.reconcile.kinds import Kind
 from balancebook.sketch.layout import Words
 from balancebook.sketch.records import WORDS, RecordLayout, RecordReader, joined
 from confirmation_model import GRACE_S, Mutation, World
+from scanned_rows import row_bytes
 
 KINDS = {
     scan_rule.LOST: Kind.LOST,
@@ -36,12 +37,7 @@ KEYED_VIEW = RecordLayout(2, 2, 2, 0, (1,), (4, 5), False)
 def records(layout: RecordLayout, rows: list[tuple[bytes | None, ...]]) -> Words:
     if not rows:
         return np.empty((0, WORDS), np.uint64)
-    body = bytes(8)
-    for row in rows:
-        for cell in row:
-            body += (
-                (-1).to_bytes(4, "big", signed=True) if cell is None else len(cell).to_bytes(4, "big") + cell
-            )
+    body = bytes(8) + b"".join(map(row_bytes, rows))
     return RecordReader(layout, 5).read(np.frombuffer(body, np.uint8), 8, len(rows))[0]
 
 

@@ -29,6 +29,7 @@ from balancebook.sketch.sketch import (
     Wanted,
     key_lane,
 )
+from scanned_rows import row_bytes
 
 Cell = bytes | None
 Row = tuple[Cell, ...]
@@ -48,11 +49,7 @@ LAYOUTS = [
 
 
 def packed(rows: Iterable[Row]) -> bytes:
-    return b"".join(
-        (-1 if cell is None else len(cell)).to_bytes(4, "big", signed=True) + (cell or b"")
-        for row in rows
-        for cell in row
-    )
+    return b"".join(map(row_bytes, rows))
 
 
 def as_page(data: bytes) -> Page:

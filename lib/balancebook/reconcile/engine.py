@@ -323,7 +323,7 @@ class Engine:
         self._note(Listed([self._nameless(Kind.LAGGING, GONE)] * (len(base) + len(view))))
 
     def _nameless(self, kind: Kind, reason: str) -> RawDifference:
-        return RawDifference(kind, (None,) * self._layout.keys, None, None, reason)
+        return RawDifference.nameless(self._layout.keys, kind, reason)
 
     def _confirm_by_scan(self, differences: int) -> None:
         options, (base, view) = self._options, self._counts

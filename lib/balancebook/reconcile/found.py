@@ -26,6 +26,11 @@ class RawDifference:
     view: RawCells | None
     reason: str = ""
 
+    @classmethod
+    def nameless(cls, keys: int, kind: Kind, reason: str) -> RawDifference:
+        """One of a row that is gone before its key was known; `keys`: how many columns a key has."""
+        return cls(kind, (None,) * keys, None, None, reason)
+
     def decoded(self, types: Sequence[Any]) -> Difference:
         """The same with decoded cells; `types` are those of the key's columns, then of the others."""
         keys = len(self.key)

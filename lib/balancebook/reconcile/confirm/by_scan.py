@@ -290,17 +290,17 @@ class _Scans:
                 found.add(unit)
                 self._note(rows)
         # A base row that is back under another key of the view is looked at there; this one is gone.
-        lost = [was_lost for unit, was_lost in self.unnamed.items() if unit not in found]
+        gone = [was_lost for unit, was_lost in self.unnamed.items() if unit not in found]
         if not complete:
-            return Listed([self._nameless(Kind.UNKNOWN, NOT_READ)] * len(lost))
+            return Listed([self._nameless(Kind.UNKNOWN, NOT_READ)] * len(gone))
         # Lost for good and deleted now and then, it would be in step whenever it is deleted.
         return Listed(
-            [self._nameless(Kind.UNKNOWN, MAY_COME_BACK)] * sum(lost)
-            + [self._nameless(Kind.LAGGING, GONE)] * (len(lost) - sum(lost))
+            [self._nameless(Kind.UNKNOWN, MAY_COME_BACK)] * sum(gone)
+            + [self._nameless(Kind.LAGGING, GONE)] * gone.count(False)
         )
 
     def _nameless(self, kind: Kind, reason: str) -> RawDifference:
-        return RawDifference(kind, (None,) * self.how.columns.keys, None, None, reason)
+        return RawDifference.nameless(self.how.columns.keys, kind, reason)
 
     def _behind(self, first: str, again: str, quorum: str) -> Iterator[Batch]:
         """Rows that single replicas showed as wrong twice, a grace period apart, and a quorum has in step, though the
