@@ -89,11 +89,12 @@ def test_gone_to_the_end_there_is_nothing_to_compare(reader: Reader, keyspace: s
 @pytest.mark.parametrize(
     ("turns", "verdict", "kind"),
     [
-        ((1, None), Verdict.UNKNOWN, Kind.UNKNOWN),
-        ((1, 2), Verdict.FAIL, Kind.LOST),
+        ((1,), Verdict.PASS, Kind.LAGGING),
+        ((1, None, 2), Verdict.FAIL, Kind.LOST),
+        ((1, None, 2, 1, None, 2, 1, None, 2, 1, None, 2, 1), Verdict.UNKNOWN, Kind.UNKNOWN),
         ((2,), Verdict.FAIL, Kind.LOST),
     ],
-    ids=["gone twice", "back at the third", "written anew"],
+    ids=["gone to the end", "back later", "coming and going", "written anew"],
 )
 def test_scans_do_not_pass_it_either(
     reader: Reader, keyspace: str, turn: Turn, turns: tuple[int | None, ...], verdict: Verdict, kind: Kind

@@ -15,7 +15,7 @@ from cassandra.cqltypes import DecimalType, Int32Type
 from balancebook.reconcile.confirm import CONFIRM_CONSISTENCY, SCAN_CONSISTENCY
 from balancebook.reconcile.confirm.by_scan import NOT_READ, NoRoomError, ScanConfirming, Totals, _Scans
 from balancebook.reconcile.confirm.record_files import RecordFiles
-from balancebook.reconcile.confirm.rule import GONE, IN_STEP, MAY_COME_BACK
+from balancebook.reconcile.confirm.rule import GONE, IN_STEP
 from balancebook.reconcile.confirm.scan_rows import among, record_layout
 from balancebook.reconcile.confirm.settle import BEHIND
 from balancebook.reconcile.confirm.suspects import Suspects
@@ -122,7 +122,7 @@ def test_two_scans_settle_what_nobody_writes(monkeypatch: pytest.MonkeyPatch, tm
     found = script.batches(monkeypatch, tmp_path)
     assert kinds(found) == {key(LOST): Kind.LOST, key(WRONG): Kind.MISMATCH, key(EXTRA): Kind.ORPHAN}
     assert script.asked == [
-        ("first", "view", SCAN_CONSISTENCY, False), ("first", "base", SCAN_CONSISTENCY, False),
+        ("first", "view", SCAN_CONSISTENCY, False), ("first", "base", SCAN_CONSISTENCY, True),
         ("second", "view", CONFIRM_CONSISTENCY, True), ("second", "base", CONFIRM_CONSISTENCY, True),
     ]  # fmt: skip
     assert script.slept == [3.0]
@@ -154,34 +154,50 @@ def test_what_was_written_meanwhile_is_looked_at_by_key(
     assert script.by_key == [(key(LOST), Kind.LOST)]
 
 
+GONE_WRONG: Sides = ([*SOUND, WRONG], [*SOUND, OLD])
+ALL_GONE: Sides = (SOUND, SOUND)
+
+
 def test_what_is_gone_in_the_second_scan_is_looked_for_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    gone: Sides = (SOUND, SOUND)
-    # A wrong row that is deleted is gone; one that the view has lost may come back, and be lost still.
-    first: Sides = ([*SOUND, LOST, WRONG], [*SOUND, OLD])
-    script = Script({"first": first, "second": gone, "third": gone})
+    script = Script({"first": GONE_WRONG, "second": ALL_GONE, "third": ALL_GONE})
     found = script.batches(monkeypatch, tmp_path)
-    assert sorted((each.kind, each.reason) for each in found) == [
-        (Kind.LAGGING, GONE),
-        (Kind.UNKNOWN, MAY_COME_BACK),
-    ]
-    assert {each.key for each in found} == {(None, None)}
+    assert [(each.key, each.kind, each.reason) for each in found] == [((None, None), Kind.LAGGING, GONE)]
     assert [name for name, side, *_ in script.asked if side == "base"] == ["first", "second", "third"]
     assert script.slept == [3.0, 3.0]
-    back = Script({"first": ([*SOUND, LOST], SOUND), "second": gone, "third": ([*SOUND, LOST], SOUND)})
+    back = Script({"first": GONE_WRONG, "second": ALL_GONE, "third": GONE_WRONG})
     folder = tmp_path / "back"
     folder.mkdir()
     assert back.batches(monkeypatch, folder) == []
-    assert back.by_key == [(key(LOST), Kind.LOST)]
+    assert back.by_key == [(key(WRONG), Kind.MISMATCH)]
+
+
+def test_what_was_lost_and_is_gone_is_looked_at_by_the_key_that_it_had(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It may come back, and be lost still."""
+    script = Script({"first": ([*SOUND, LOST], SOUND), "second": ALL_GONE})
+    assert script.batches(monkeypatch, tmp_path) == []
+    assert script.by_key == [(key(LOST), Kind.LOST)]
+    assert [name for name, side, *_ in script.asked if side == "base"] == ["first", "second"]
+
+
+def test_of_a_base_with_replicas_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    lost: Sides = ([*SOUND, LOST], SOUND)
+    for number, gone in enumerate(("quorum", "second")):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        script = Script({"first": lost, "quorum": lost, "second": lost, gone: ALL_GONE}, replicated=True)
+        script.batches(monkeypatch, folder)
+        assert script.by_key == [(key(LOST), Kind.LOST)]
 
 
 @pytest.mark.parametrize("side", [BASE, VIEW])
 def test_a_third_scan_cut_off_leaves_it_unknown(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, side: int
 ) -> None:
-    gone: Sides = (SOUND, SOUND)
-    script = Script({"first": ([*SOUND, LOST], SOUND), "second": gone, "third": gone}, [f"third.{side}"])
+    script = Script({"first": GONE_WRONG, "second": ALL_GONE, "third": ALL_GONE}, [f"third.{side}"])
     found = script.batches(monkeypatch, tmp_path)
     assert [(each.kind, each.reason) for each in found] == [(Kind.UNKNOWN, NOT_READ)]
 
@@ -268,7 +284,7 @@ def test_the_size_of_a_row_is_rounded_up(
     ]
 
 
-@pytest.mark.parametrize(("free", "enough"), [(96, False), (1_999_999, False), (2_000_000, True)])
+@pytest.mark.parametrize(("free", "enough"), [(96, False), (3_039_999, False), (3_040_000, True)])
 def test_without_room_on_the_disk_nothing_is_read(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, free: int, enough: bool
 ) -> None:
@@ -291,7 +307,7 @@ def test_without_room_on_the_disk_nothing_is_read(
     if enough:
         assert list(how.batches(10_000)) == []
     else:
-        with pytest.raises(NoRoomError, match=r"up to 2 MiB in .* which has [02] MiB free"):
+        with pytest.raises(NoRoomError, match=r"up to 3 MiB in .* which has [03] MiB free"):
             list(how.batches(10_000))
-    assert said[0].startswith("comparing by records on disk: up to 2 MiB in ")
+    assert said[0].startswith("comparing by records on disk: up to 3 MiB in ")
     assert not list(tmp_path.iterdir())

@@ -2,7 +2,8 @@
 
 Both sides are read whole with their write times, the view before the base, and kept as records on disk; after a grace
 period what differs is read so again. Two such scans settle the rows that nobody wrote in between (confirm.scan_rule);
-all others are looked at by their keys. The records of two million rows a side take 200 MB; the files are removed.
+all others are looked at by their keys. The records of two million rows a side take 200 MB, and the base's rows are kept
+with them; the files are removed.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from balancebook.reconcile.confirm import CONFIRM_CONSISTENCY, SCAN_CONSISTENCY, scan_rule
 from balancebook.reconcile.confirm.columns import LookColumns
 from balancebook.reconcile.confirm.record_files import PARTS, RecordFiles, needed_bytes
-from balancebook.reconcile.confirm.rule import GONE, MAY_COME_BACK
+from balancebook.reconcile.confirm.rule import GONE
 from balancebook.reconcile.confirm.scan_rows import KeptRows, ScanBatch, among, hash_of, record_layout
 from balancebook.reconcile.confirm.scan_rule import OPEN, Scan, Units
 from balancebook.reconcile.confirm.settle import BEHIND, Settling
@@ -119,13 +121,13 @@ class ScanConfirming:
 class _Scans:
     """The scans of one confirmation, and what they left in `folder`.
 
-    unnamed: address and key of each row that was on neither side in the second scan, and whether it was lost at first.
+    unnamed: address and key of each row that the view had in the first scan, and neither side in the second.
     """
 
     how: ScanConfirming
     folder: Path
     suspects: Suspects = field(init=False)
-    unnamed: dict[tuple[int, int], bool] = field(default_factory=dict)
+    unnamed: set[tuple[int, int]] = field(default_factory=set)
     reasons: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -134,7 +136,8 @@ class _Scans:
     def batches(self) -> Iterator[Batch]:
         replicated = self.how.settling.looker.replicated
         first = "first"
-        if not self._scan(first, SCAN_CONSISTENCY):
+        # A row that the view has lost may be deleted until the next scan: it is looked at by the key that it had.
+        if not self._scan(first, SCAN_CONSISTENCY, keep=(BASE,)):
             yield self._unread(first)
             return
         wanted = self._differing(first)
@@ -143,14 +146,17 @@ class _Scans:
             self._wait()
             if not (
                 self._scan("again", SCAN_CONSISTENCY, wanted)
-                and self._scan("quorum", CONFIRM_CONSISTENCY, wanted, keep=True)
+                and self._scan("quorum", CONFIRM_CONSISTENCY, wanted, keep=(BASE, VIEW))
             ):
                 yield self._unread(first)
                 return
             yield from self._behind(first, "again", "quorum")
+            for part in range(PARTS):
+                units = scan_rule.differing(self._part(first, part))
+                self._note_gone(units, self._shown(first, part), self._part("quorum", part))
             first = "quorum"
         self._wait()
-        if not self._scan("second", CONFIRM_CONSISTENCY, wanted, keep=True):
+        if not self._scan("second", CONFIRM_CONSISTENCY, wanted, keep=(BASE, VIEW)):
             yield self._unread(first)
             return
         for part in range(PARTS):
@@ -160,13 +166,14 @@ class _Scans:
     def _wait(self) -> None:
         self.how.settling.sleep(self.how.settling.grace_s)
 
-    def _scan(self, name: str, consistency: str, wanted: Words | None = None, *, keep: bool = False) -> bool:
-        """Read both sides, the view before the base, and keep the records of the wanted addresses (None: of all), with
-        `keep` their rows too. Whether all was read."""
+    def _scan(
+        self, name: str, consistency: str, wanted: Words | None = None, *, keep: Sequence[int] = ()
+    ) -> bool:
+        """Read both sides, the view before the base, and keep the records of the wanted addresses (None: of all), of
+        the sides in `keep` their rows too. Whether all was read."""
         for side in (VIEW, BASE):
-            report = self._read(
-                side, RecordFiles(self.folder, f"{name}.{side}"), consistency, wanted, keep=keep
-            )
+            files = RecordFiles(self.folder, f"{name}.{side}")
+            report = self._read(side, files, consistency, wanted, keep=side in keep)
             if not report.complete:
                 self.reasons += report.reasons
                 return False
@@ -246,8 +253,9 @@ class _Scans:
         )
         if columns.shares_rows:
             codes[:] = OPEN
+        gone = self._note_gone(units, self._shown(name, part), second)
         shown = self._shown("second", part)
-        for unit in np.flatnonzero(codes == OPEN).tolist():
+        for unit in np.flatnonzero((codes == OPEN) & ~gone).tolist():
             self._leave_open(units, unit, shown)
         return ScanBatch(units, codes, np.flatnonzero(codes != OPEN), shown)
 
@@ -255,11 +263,22 @@ class _Scans:
         columns = self.how.columns
         return KeptRows(self.folder, name, part, columns.keys, len(columns.names))
 
+    def _note_gone(self, units: Units, before: KeptRows, later: Scan) -> npt.NDArray[np.bool_]:
+        """Note what was lost in one scan and is gone from both sides in a later one; which of the units that is.
+
+        Gone for good there is nothing to compare, but the looks at its key decide: a row that is deleted and written
+        again all the time would be in step whenever it is deleted.
+        """
+        gone = scan_rule.lost_and_gone(units, later)
+        for unit in np.flatnonzero(gone).tolist():
+            self._note(before.of(int(units.addresses[unit]), int(units.keys[unit])))
+        return gone
+
     def _leave_open(self, units: Units, unit: int, shown: KeptRows) -> None:
-        rows = shown.of(int(units.addresses[unit]), int(units.keys[unit]))
+        name = int(units.addresses[unit]), int(units.keys[unit])
+        rows = shown.of(*name)
         if rows == (None, None):
-            name = int(units.addresses[unit]), int(units.keys[unit])
-            self.unnamed[name] = bool(units.base[unit] >= 0 and units.view[unit] < 0)
+            self.unnamed.add(name)
         self._note(rows)
 
     def _note(self, rows: tuple[RawCells | None, RawCells | None]) -> None:
@@ -283,21 +302,15 @@ class _Scans:
         """Rows that were on neither side in the second scan: deleted, or deleted and written again all the time."""
         self._wait()
         wanted = np.unique(np.array([address for address, _ in self.unnamed], np.uint64))
-        complete = self._scan("third", CONFIRM_CONSISTENCY, wanted, keep=True)
+        complete = self._scan("third", CONFIRM_CONSISTENCY, wanted, keep=(BASE, VIEW))
         found: set[tuple[int, int]] = set()
         for part in range(PARTS):
             for unit, rows in self._shown("third", part).all():
                 found.add(unit)
                 self._note(rows)
         # A base row that is back under another key of the view is looked at there; this one is gone.
-        gone = [was_lost for unit, was_lost in self.unnamed.items() if unit not in found]
-        if not complete:
-            return Listed([self._nameless(Kind.UNKNOWN, NOT_READ)] * len(gone))
-        # Lost for good and deleted now and then, it would be in step whenever it is deleted.
-        return Listed(
-            [self._nameless(Kind.UNKNOWN, MAY_COME_BACK)] * sum(gone)
-            + [self._nameless(Kind.LAGGING, GONE)] * gone.count(False)
-        )
+        kind, reason = (Kind.LAGGING, GONE) if complete else (Kind.UNKNOWN, NOT_READ)
+        return Listed([self._nameless(kind, reason)] * len(self.unnamed - found))
 
     def _nameless(self, kind: Kind, reason: str) -> RawDifference:
         return RawDifference.nameless(self.how.columns.keys, kind, reason)

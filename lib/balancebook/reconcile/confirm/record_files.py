@@ -65,5 +65,7 @@ class RecordFiles:
 
 def needed_bytes(rows: int, row_bytes: int, *, replicated: bool) -> int:
     """How much disk a comparison of that many rows of both sides together takes at most, each of that size on average:
-    the records of two scans, and the rows of the second; where rows have replicas, of four scans and of two."""
-    return rows * (2 * RECORD_BYTES + row_bytes) * (2 if replicated else 1)
+    the records of two scans, with the rows of the base in the first and of both sides in the second; where rows have
+    replicas, the records of four scans, with the rows of three."""
+    records, copies = (4, 3) if replicated else (2, 2)
+    return rows * (records * RECORD_BYTES + copies * row_bytes)

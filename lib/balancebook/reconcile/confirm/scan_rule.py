@@ -109,6 +109,13 @@ def settled(
     return codes
 
 
+def lost_and_gone(units: Units, later: Scan) -> npt.NDArray[np.bool_]:
+    """Which units the view had lost, and are under their key on neither side of a later scan."""
+    lost = (units.base >= 0) & (units.view < 0)
+    there = (_paired(later.base, units) >= 0) | (_paired(later.view, units) >= 0)
+    return np.asarray(lost & ~there)
+
+
 def behind(units: Units, first: Scan, again: Scan, quorum: Scan) -> npt.NDArray[np.bool_]:
     """Which units of `again` differed in `first` too and are in step in `quorum`, with the same version of the base row
     in all three scans. first and again were read from single replicas, a grace period apart."""
@@ -132,7 +139,7 @@ def _places(records: Words, addresses: Words) -> Places:
 
 
 def _paired(records: Words, units: Units) -> Places:
-    """The place of the view's record of each unit, by address and key."""
+    """The place of the record of each unit, by address and key."""
     names = mixed(records[:, [ADDRESS]], records[:, [KEY]])
     found = _places(np.pad(names, ((0, 0), (0, WORDS - 1))), mixed(units.addresses, units.keys))
     there = found >= 0
