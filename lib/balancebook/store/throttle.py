@@ -25,7 +25,7 @@ BACK_AT, RECOVER_S = 0.9, 4.0
 START = 50_000.0
 # Growth in a second: before the first pause; up to FORGET_S after one that helped, while all canaries are WELL below
 # the bound; later.
-SLOW_START, PROBING, FORGOTTEN = 32.0, 1.01, 1.2
+SLOW_START, PROBING, FORGOTTEN = 8.0, 1.01, 1.2
 FORGET_S, WELL = 30.0, 0.7
 # A limit that was raised because others slow the canary down is measured again after this time: they may be done.
 REMEASURE_S = 60.0
@@ -90,8 +90,11 @@ class Throttle:
 
     @property
     def baseline_ms(self) -> float | None:
-        """The canary's 99th percentile without the scan; None if it was not measured."""
-        return p99(self._quiet) if self._quiet and self._alone else None
+        """The canary's 99th percentile without the scan, of fewer than 200 the second largest: as beside the scan, one
+        slow canary says nothing. None if it was not measured."""
+        if not self._quiet or not self._alone:
+            return None
+        return min(p99(self._quiet), sorted(self._quiet)[-min(SLOW_CANARIES, len(self._quiet))])
 
     @property
     def bound_ms(self) -> float:
@@ -126,13 +129,17 @@ class Throttle:
             self._grow(now)
 
     def readers(self, wanted: int, now: float) -> int:
-        """How many pages may be read at a time: one, so that a core is left to others, for FORGET_S after a pause that
-        helped, unless others are the cause; all that are wanted as long as the canary is well below its bound and was
-        never above it."""
-        if self._pause or (self._hurt_lately(now) and self.bound_ms <= self.limit_ms):
+        """How many pages may be read at a time: all that are wanted as long as the canary is well below its bound and
+        was never above it; one, so that a core is left to others, while it is not, and for FORGET_S after a pause that
+        helped, unless others are the cause; else WARY."""
+        if self._pause:
             return 1
-        well = not self.pauses and self._window and max(ms for _, ms in self._window) <= WELL * self.bound_ms
-        return wanted if well else min(wanted, WARY)
+        well = self._window and max(ms for _, ms in self._window) <= WELL * self.bound_ms
+        if well and not self.pauses:
+            return wanted
+        if self.bound_ms <= self.limit_ms and (self._hurt_lately(now) or not well):
+            return 1
+        return min(wanted, WARY)
 
     def reason(self, now: float) -> str:
         """Why the scan is not read faster, for people; "" if the canary does not hold it back."""
