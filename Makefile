@@ -7,7 +7,7 @@ WORKERS ?= 3
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak mutants bench notebooks lint lock clean
+.PHONY: help demo test e2e soak mutants bench notebooks lint lock clean
 
 help:  ## what can be made here
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -23,8 +23,11 @@ $(STAMP): requirements.lock pyproject.toml
 demo: $(STAMP)  ## start a real Cassandra, run every notebook and runbook, show the verdicts
 	@$(BIN)/balancebook demo
 
-test: $(STAMP)  ## all tests, against a real Cassandra
-	@$(BIN)/python -m pytest -n $(WORKERS) --no-loadscope-reorder
+test: $(STAMP)  ## the tests, against a real Cassandra
+	@$(BIN)/python -m pytest -n $(WORKERS) --no-loadscope-reorder -m "not soak and not e2e"
+
+e2e: $(STAMP)  ## every notebook and command as people run them, on the demo exchange and another one
+	@$(BIN)/python -m pytest -n $(WORKERS) --no-loadscope-reorder -m "not soak and e2e"
 
 soak: $(STAMP)  ## what takes too long for every day: two nodes, a huge partition, long writing, odd gateways
 	@$(BIN)/python -m pytest -m "soak or not soak" tests/soak && $(BIN)/python -m pytest -m soak

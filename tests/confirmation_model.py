@@ -12,6 +12,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from balancebook.reconcile.confirm.rule import MOST_LOOKS, BaseRow, Cells, Judgement, Look, difference, judge
 
@@ -20,6 +21,15 @@ SELECTED, UNSELECTED, KEY = ("a", "b"), "z", "k"
 _HOME = 0
 """The value of the view's key in the row that is looked at."""
 _BEGINNING = -30.0
+
+
+class Live(NamedTuple):
+    """A cell: its value, its write time, and the seconds that it has left, None if it stays."""
+
+    value: int
+    time: int
+    life: int | None
+
 
 Write = Callable[[random.Random], Mapping[str, int | None]]
 WRITES: dict[str, Write] = {
@@ -69,10 +79,10 @@ class Merged:
             copy.add(each)
         return copy
 
-    def row(self, now: float) -> dict[str, tuple[int, int]] | None:
-        """Cell -> (value, write time) of the row's live cells; None if there is no row."""
+    def row(self, now: float) -> dict[str, Live] | None:
+        """The row's live cells; None if there is no row."""
         live = {
-            name: (value, at)
+            name: Live(value, at, int(until - now) if expires else None)
             for name, (at, dead, expires, value, until) in self.best.items()
             if at > self.deleted and not dead and not (expires and until <= now)
         }
@@ -134,20 +144,24 @@ class World:
         row = self._settled[0].with_all(each for each, _ in self._written if each.at <= now).row(now)
         if row is None:
             return None
-        key = row.get(KEY) if self.keyed else (_HOME, 0)
-        derived = _cells(row) if key and key[0] == _HOME else None
-        others = (_time(row.get(UNSELECTED)),)
-        return (
-            BaseRow(derived, (_value(key),), (_time(key),), others)
-            if self.keyed
-            else BaseRow(derived, others=others)
+        key = row.get(KEY) if self.keyed else Live(_HOME, 0, None)
+        derived = _cells(row) if key and key.value == _HOME else None
+        other = row.get(UNSELECTED)
+        moving = ((_value(key),), (_time(key),), (_life(key),)) if self.keyed else ((), (), ())
+        return BaseRow(
+            derived,
+            key_values=moving[0],
+            key_times=moving[1],
+            others=(_time(other),),
+            key_lives=moving[2],
+            other_lives=(_life(other),),
         )
 
     def view(self, now: float) -> Cells | None:
         """The view's row."""
         self._write_until(now)
         row = self._settled[1].with_all(each for each, arrives in self._written if arrives <= now).row(now)
-        if row is None or (self.keyed and row.get(KEY, (None, 0))[0] != _HOME):
+        if row is None or (self.keyed and (KEY not in row or row[KEY].value != _HOME)):
             return None
         return _cells(row)
 
@@ -157,17 +171,21 @@ class World:
         return Look(self.view(now), self.base(later), now, later)
 
 
-def _cells(row: Mapping[str, tuple[int, int]]) -> Cells:
+def _cells(row: Mapping[str, Live]) -> Cells:
     seen = [row.get(name) for name in SELECTED]
-    return Cells(tuple(map(_value, seen)), tuple(map(_time, seen)))
+    return Cells(tuple(map(_value, seen)), tuple(map(_time, seen)), tuple(map(_life, seen)))
 
 
-def _value(cell: tuple[int, int] | None) -> bytes | None:
-    return None if cell is None else cell[0].to_bytes(4, "big")
+def _value(cell: Live | None) -> bytes | None:
+    return None if cell is None else cell.value.to_bytes(4, "big")
 
 
-def _time(cell: tuple[int, int] | None) -> bytes | None:
-    return None if cell is None else cell[1].to_bytes(8, "big", signed=True)
+def _time(cell: Live | None) -> bytes | None:
+    return None if cell is None else cell.time.to_bytes(8, "big", signed=True)
+
+
+def _life(cell: Live | None) -> bytes | None:
+    return None if cell is None or cell.life is None else cell.life.to_bytes(4, "big")
 
 
 @dataclass(frozen=True)

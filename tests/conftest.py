@@ -61,13 +61,17 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(number, signal.default_int_handler)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Dealt to workers, the long ones come first, so that none is left to one of them at the end."""
+    """Mark what `make e2e` runs. Dealt to workers, the long ones come first, so that none is left to one at the end."""
     for item in items:
-        if "trading" in getattr(item, "fixturenames", ()) and dealt_as(item.nodeid) != "exchange":
+        of_the_exchange = "trading" in getattr(item, "fixturenames", ())
+        if of_the_exchange and dealt_as(item.nodeid) != "exchange":
             raise pytest.UsageError(
                 f"{item.nodeid} uses the demo exchange: name its file in tests/dealing.py."
             )
+        if of_the_exchange or item.path.parent.name in ("e2e", "notebooks"):
+            item.add_marker("e2e")
     if "PYTEST_XDIST_WORKER" in os.environ:
         folders = list(dict.fromkeys(item.path.parent for item in items))
         items.sort(key=lambda item: (dealt_as(item.nodeid) != "exchange", -folders.index(item.path.parent)))

@@ -195,6 +195,18 @@ CASES = {
     "a wrong cell while another one changes": Case(
         LEDGER, "p, c", "p, c", {"MISMATCH": 5}, "p, c, a, b", plain_rows(40), wrong_cell_far, touch_another
     ),
+    "lost for good, of rows with a time to live": Case(
+        f"{LEDGER}, s set<int>",
+        "p, c",
+        "p, c",
+        {"LOST": 5},
+        "p, c, a, b, s",
+        tuple(
+            f"(p, c, a, b, z, s) VALUES ({n % 5}, {n}, {n}, {n}, {n}, {{{n}}}) USING TTL 7200"
+            for n in range(40)
+        ),
+        delete_far,
+    ),
     "sound rows whose flags flip": Case(
         LEDGER, "p, c", "p, c", {}, "p, c, a, b", plain_rows(40), writer=flip_flags
     ),

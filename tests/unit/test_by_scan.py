@@ -14,6 +14,7 @@ from cassandra.cqltypes import DecimalType, Int32Type
 
 from balancebook.reconcile.confirm import CONFIRM_CONSISTENCY, SCAN_CONSISTENCY
 from balancebook.reconcile.confirm.by_scan import NOT_READ, NoRoomError, ScanConfirming, Totals, _Scans
+from balancebook.reconcile.confirm.columns import LookColumns
 from balancebook.reconcile.confirm.record_files import RecordFiles
 from balancebook.reconcile.confirm.rule import GONE, IN_STEP
 from balancebook.reconcile.confirm.scan_rows import among, record_layout
@@ -50,6 +51,7 @@ class Script:
     by_key: list[tuple[Any, Kind]] = field(default_factory=list)
     wanted: dict[str, Words | None] = field(default_factory=dict)
     totals: Totals = field(default_factory=Totals)
+    settles: bool = True
 
     def batches(self, patch: pytest.MonkeyPatch, folder: Path) -> list[RawDifference]:
         """All that is said of the rows that differ."""
@@ -68,7 +70,7 @@ class Script:
             ranges=1,
             totals=self.totals,
         )
-        batches = _Scans(how, folder).batches()
+        batches = _Scans(how, folder, by_key=not self.settles).batches()
         return [batch[n] for batch in batches for n in range(len(batch.kinds))]
 
     def _outcomes(self, suspects: Suspects) -> list[Any]:
@@ -247,40 +249,84 @@ def test_of_a_base_with_replicas_a_quorum_decides(monkeypatch: pytest.MonkeyPatc
     assert script.slept == [3.0, 3.0]
 
 
-def test_nothing_is_named_by_scans_where_rows_are_shared(
+def test_where_scans_see_less_than_looks_by_key_they_name_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    shared = replace(COLUMNS, base_partition=(1,), identity=KeyIdentity([Int32Type, DecimalType], {0}))
-    monkeypatch.setattr(f"{__name__}.COLUMNS", shared)
-    assert shared.shares_rows
-    script = Script({"first": FAULTS})
+    script = Script({"first": FAULTS}, settles=False)
     assert script.batches(monkeypatch, tmp_path) == []
     assert len(script.by_key) == 3
 
 
 @pytest.mark.parametrize(
-    ("pages", "size"), [([(100, 9)], 12), ([(100, 10)], 10), ([(100, 9), (1, 1)], 11), ([], 0), ([(0, 0)], 0)]
+    ("expiring", "shared", "by_key"),
+    [(False, False, False), (True, False, True), (False, True, True)],
+    ids=["plain", "with times to live", "rows that share a row of the view"],
 )
-def test_the_size_of_a_row_is_rounded_up(
-    monkeypatch: pytest.MonkeyPatch, pages: list[tuple[int, int]], size: int
+def test_scans_see_less_where(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, expiring: bool, shared: bool, by_key: bool
 ) -> None:
-    """pages: bytes and rows of each, the same on both sides."""
-    asked: list[str] = []
+    columns = COLUMNS
+    if shared:
+        columns = replace(COLUMNS, base_partition=(1,), identity=KeyIdentity([Int32Type, DecimalType], {0}))
+    made: list[bool] = []
 
-    def sent(_: object, cql: str) -> list[RawPage]:
-        asked.append(cql)
-        return [RawPage(rows, np.zeros(8 + data, np.uint8), 8, (), ()) for data, rows in pages]
+    def batches(scans: _Scans) -> list[Any]:
+        made.append(scans.by_key)
+        return []
 
-    monkeypatch.setattr("balancebook.reconcile.confirm.by_scan.raw_pages", sent)
+    monkeypatch.setattr(_Scans, "batches", batches)
+    monkeypatch.setattr(ScanConfirming, "_sample", lambda _: (100, expiring))
+    assert list(confirming(columns, beside=tmp_path / "state").batches(10)) == []
+    assert made == [by_key]
+
+
+def confirming(columns: LookColumns, **given: Any) -> ScanConfirming:
     none: Any = None
     sides: Any = tuple(
         SimpleNamespace(table=SimpleNamespace(cql_name=f"k.{name}")) for name in ("base", "view")
     )
-    how = ScanConfirming(reader=none, sides=sides, columns=COLUMNS, settling=none, seed=5, ranges=1)
-    assert how._row_bytes() == size
-    times = ', WRITETIME("a"), WRITETIME("b")'
+    settling: Any = SimpleNamespace(looker=SimpleNamespace(replicated=False), grace_s=1.0)
+    return ScanConfirming(
+        reader=none, sides=sides, columns=columns, settling=settling, seed=5, ranges=1, **given
+    )
+
+
+SHORT, LONG = (*row(1, 1), None, None), (*row(1, 1, b"a longer value"), None, None)
+EXPIRES = (*SHORT[:-1], (60).to_bytes(4, "big"))
+
+
+@pytest.mark.parametrize(
+    ("pages", "found"),
+    [
+        ([[SHORT]], (len(row_bytes(SHORT)), False)),
+        ([[SHORT, LONG], [SHORT]], (len(row_bytes(SHORT)) + 5, False)),
+        ([[SHORT], [EXPIRES]], (len(row_bytes(SHORT)) + 2, True)),
+        ([[EXPIRES], [SHORT]], (len(row_bytes(SHORT)) + 2, True)),
+        ([[]], (0, False)),
+        ([], (0, False)),
+    ],
+    ids=["one row", "rounded up", "the last expires", "the first expires", "an empty page", "no page"],
+)
+def test_a_sample_tells_the_size_of_a_row_and_whether_any_expires(
+    monkeypatch: pytest.MonkeyPatch, pages: list[list[Row]], found: tuple[int, bool]
+) -> None:
+    """pages: the rows of each, the same on both sides."""
+    asked: list[str] = []
+
+    def sent(_: object, cql: str) -> list[RawPage]:
+        asked.append(cql)
+        bodies = [b"".join(map(row_bytes, rows)) for rows in pages]
+        names = COLUMNS.expressions(BASE)
+        return [
+            RawPage(len(rows), np.frombuffer(bytes(8) + body, np.uint8), 8, names, ())
+            for rows, body in zip(pages, bodies, strict=True)
+        ]
+
+    monkeypatch.setattr("balancebook.reconcile.confirm.by_scan.raw_pages", sent)
+    assert confirming(COLUMNS)._sample() == found
+    timed = ', WRITETIME("a"), WRITETIME("b"), TTL("a"), TTL("b")'
     assert [cql.partition(" LIMIT")[0] for cql in asked] == [
-        f'SELECT "k", "p", "a", "b"{times} FROM k.{name}' for name in ("base", "view")
+        f'SELECT "k", "p", "a", "b"{timed} FROM k.{name}' for name in ("base", "view")
     ]
 
 
@@ -288,21 +334,10 @@ def test_the_size_of_a_row_is_rounded_up(
 def test_without_room_on_the_disk_nothing_is_read(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, free: int, enough: bool
 ) -> None:
-    monkeypatch.setattr(ScanConfirming, "_row_bytes", lambda _: 104)
+    monkeypatch.setattr(ScanConfirming, "_sample", lambda _: (104, False))
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=free))
-    none: Any = None
-    settling: Any = SimpleNamespace(looker=SimpleNamespace(replicated=False), grace_s=1.0)
     said: list[str] = []
-    how = ScanConfirming(
-        reader=none,
-        sides=none,
-        columns=COLUMNS,
-        settling=settling,
-        seed=5,
-        ranges=1,
-        beside=tmp_path / "state",
-        told=said.append,
-    )
+    how = confirming(COLUMNS, beside=tmp_path / "state", told=said.append)
     monkeypatch.setattr(_Scans, "batches", lambda _: iter(()))
     if enough:
         assert list(how.batches(10_000)) == []

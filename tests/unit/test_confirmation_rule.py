@@ -238,6 +238,49 @@ def test_one_cell_that_was_not_written_shows_that_the_row_stayed() -> None:
     assert judged((None, unselected[0]), (None, unselected[1])) == Judgement(Kind.LOST)
 
 
+def seconds(life: int) -> bytes:
+    return life.to_bytes(4, "big")
+
+
+# The two looks take 11.5 s from the beginning of the first to the end of the second, and clocks may differ by two.
+LONG, SHORT = seconds(14), seconds(13)
+LIVES = {
+    "for good": (None, True),
+    "beyond the last look": (LONG, True),
+    "not so long": (SHORT, False),
+    "elements for good": (seconds(2) + b"\xff" * 8, True),
+    "to the end of this second": (seconds(0), False),
+    "elements, one not so long": (seconds(2) + seconds(4) + LONG + seconds(4) + SHORT, False),
+    "elements, one for good": (seconds(2) + b"\xff" * 4 + seconds(4) + LONG, True),
+}
+
+
+@pytest.mark.parametrize(("life", "proves"), LIVES.values(), ids=LIVES)
+def test_a_cell_that_may_have_expired_meanwhile_shows_nothing(life: bytes | None, proves: bool) -> None:
+    """It may have been written again at the same write time, to live longer, and the view may not have that yet."""
+
+    def said(view: Cells | None, base: BaseRow | None) -> Kind | None:
+        found = judged((view, base), (view, base))
+        return found.kind if found else None
+
+    alone = Cells((FIVE,), (OLD,), (life,))
+    assert said(None, BaseRow(alone)) is (Kind.LOST if proves else None)
+    assert said(alone, None) is (Kind.ORPHAN if proves else None)
+    assert said(Cells((None,), (None,)), BaseRow(alone)) is (Kind.MISMATCH if proves else None)
+    assert said(alone, BaseRow(Cells((None,), (None,)))) is (Kind.MISMATCH if proves else None)
+    nothing = Cells((None,), (None,))
+    assert said(None, BaseRow(nothing, others=(OLD,), other_lives=(life,))) is (Kind.LOST if proves else None)
+    moved = BaseRow(None, (SIX,), (OLD,), key_lives=(life,))
+    assert said(Cells((FIVE,), (NEW,), (SHORT,)), moved) is (Kind.ORPHAN if proves else None)
+    there = BaseRow(Cells((FIVE,), (OLD,)), (SIX,), (OLD,), key_lives=(life,))
+    assert said(None, there) is (Kind.LOST if proves else None)
+
+
+def test_cells_that_differ_in_their_time_to_live_alone_are_in_step() -> None:
+    living = Cells((FIVE, FIVE), (OLD, OLD), (SHORT, LONG))
+    assert judged((living, HOME)) == Judgement(Kind.LAGGING, IN_STEP)
+
+
 def test_a_null_cell_shows_nothing() -> None:
     empty = BaseRow(Cells((None, None), (None, None)), others=(None,))
     assert judged((None, empty), (None, empty)) is None

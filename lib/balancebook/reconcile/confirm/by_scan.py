@@ -93,11 +93,12 @@ class ScanConfirming:
             for left in self.beside.parent.glob(f"{prefix}*"):
                 shutil.rmtree(left)
         with tempfile.TemporaryDirectory(prefix=prefix, dir=self.beside and self.beside.parent) as folder:
-            self._require_room(Path(folder), rows)
-            yield from _Scans(self, Path(folder)).batches()
+            row_bytes, expiring = self._sample()
+            self._require_room(Path(folder), rows, row_bytes)
+            yield from _Scans(self, Path(folder), by_key=expiring or self.columns.shares_rows).batches()
 
-    def _require_room(self, folder: Path, rows: int) -> None:
-        needed = needed_bytes(rows, self._row_bytes(), replicated=self.settling.looker.replicated)
+    def _require_room(self, folder: Path, rows: int, row_bytes: int) -> None:
+        needed = needed_bytes(rows, row_bytes, replicated=self.settling.looker.replicated)
         free = shutil.disk_usage(folder).free
         self.told(f"comparing by records on disk: up to {needed / 2**20:,.0f} MiB in {folder.parent}")
         if needed > free:
@@ -106,26 +107,30 @@ class ScanConfirming:
                 f"{free / 2**20:,.0f} MiB free"
             )
 
-    def _row_bytes(self) -> int:
-        """The mean size of some rows, as they are sent."""
+    def _sample(self) -> tuple[int, bool]:
+        """The mean size of some rows, as they are sent to a look, and whether a cell of them expires."""
         total = count = 0
+        expiring = False
         for side in (BASE, VIEW):
             selected = ", ".join(self.columns.expressions(side))
             cql = f"SELECT {selected} FROM {self.sides[side].table.cql_name} LIMIT {_PROBED_ROWS}"
             for page in raw_pages(self.reader, cql):
                 total, count = total + len(page.body) - page.start, count + page.rows
-        return -(-total // count) if count else 0
+                expiring = expiring or any(self.columns.expires(row, side) for row in page.cells())
+        return -(-total // count) if count else 0, expiring
 
 
 @dataclass
 class _Scans:
     """The scans of one confirmation, and what they left in `folder`.
 
-    unnamed: address and key of each row that the view had in the first scan, and neither side in the second.
+    by_key: whether scans settle nothing, since they see less than looks by key. unnamed: address and key of each row
+    that the view had in the first scan, and neither side in the second.
     """
 
     how: ScanConfirming
     folder: Path
+    by_key: bool = False
     suspects: Suspects = field(init=False)
     unnamed: set[tuple[int, int]] = field(default_factory=set)
     reasons: list[str] = field(default_factory=list)
@@ -251,7 +256,7 @@ class _Scans:
         codes = scan_rule.settled(
             units, first, second, all_timed=columns.all_timed, moving=bool(columns.moving)
         )
-        if columns.shares_rows:
+        if self.by_key:
             codes[:] = OPEN
         gone = self._note_gone(units, self._shown(name, part), second)
         shown = self._shown("second", part)

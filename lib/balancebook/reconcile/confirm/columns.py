@@ -1,4 +1,4 @@
-"""What a look reads of either side: the view's columns, and the write times that CQL gives."""
+"""What a look reads of either side: the view's columns, and the write times and times to live that CQL gives."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from balancebook.reconcile.confirm.rule import BaseRow, Cells
+from balancebook.reconcile.confirm.rule import BaseRow, Cells, times_to_live
 from balancebook.reconcile.model.identity import KeyIdentity, RawKey
 from balancebook.reconcile.sides import BASE, VIEW, Side
 from balancebook.store.cql_types import has_one_write_time
@@ -60,9 +60,14 @@ class LookColumns:
         return self.timed if side == VIEW else (*self.timed, *self.moving, *self.unselected)
 
     def expressions(self, side: int) -> tuple[str, ...]:
-        """What is selected, in CQL."""
-        times = (f"WRITETIME({quote(name)})" for name in self.times(side))
-        return (*map(quote, self.names), *times)
+        """What a look selects, in CQL: the columns, then write times, then times to live."""
+        timed = (f"{each}({quote(name)})" for each in ("WRITETIME", "TTL") for name in self.times(side))
+        return (*map(quote, self.names), *timed)
+
+    def expires(self, row: RawCells, side: int) -> bool:
+        """Whether a cell of the row, as `expressions` has it, expires some day."""
+        _, lives = self._split(row, side)
+        return any(True for life in lives for _ in times_to_live(life))
 
     def base_key(self, key: Sequence[bytes | None]) -> RawKey:
         """Of a key of the view, the base's primary key in its normal form."""
@@ -78,21 +83,36 @@ class LookColumns:
 
     def view_row(self, row: RawCells) -> Cells:
         """A row of the view as the rule takes it."""
-        return self._cells(row)
+        return self._cells(row, VIEW)
 
     def base_row(self, row: RawCells, key: RawKey) -> BaseRow:
         """A row of the base as the rule takes it, for the row of the view of that key (in its normal form)."""
         own = row[: self.keys]
-        derived = self._cells(row) if None not in own and self.identity.of(own) == key else None
-        moving = [self.names.index(name) for name in self.moving]
-        at = len(self.names) + len(self.timed)
-        key_times = row[at : at + len(moving)]
-        return BaseRow(derived, tuple(row[place] for place in moving), key_times, row[at + len(moving) :])
+        derived = self._cells(row, BASE) if None not in own and self.identity.of(own) == key else None
+        times, lives = self._split(row, BASE)
+        timed, moved = len(self.timed), len(self.timed) + len(self.moving)
+        return BaseRow(
+            derived,
+            key_values=tuple(row[self.names.index(name)] for name in self.moving),
+            key_times=times[timed:moved],
+            others=times[moved:],
+            key_lives=lives[timed:moved],
+            other_lives=lives[moved:],
+        )
 
-    def _cells(self, row: RawCells) -> Cells:
-        at = len(self.names)
-        times = dict(zip(self.timed, row[at:], strict=False))
-        return Cells(row[self.keys : at], tuple(times.get(name) for name in self.values))
+    def _cells(self, row: RawCells, side: int) -> Cells:
+        times, lives = (dict(zip(self.timed, each, strict=False)) for each in self._split(row, side))
+        return Cells(
+            row[self.keys : len(self.names)],
+            tuple(times.get(name) for name in self.values),
+            tuple(lives.get(name) for name in self.values),
+        )
+
+    def _split(self, row: RawCells, side: int) -> tuple[RawCells, RawCells]:
+        """The write times and the times to live of a row."""
+        begin = len(self.names)
+        middle = begin + len(self.times(side))
+        return row[begin:middle], row[middle:]
 
 
 def look_columns(reader: Reader, sides: tuple[Side, Side], types: Sequence[Any]) -> LookColumns:

@@ -11,7 +11,7 @@ A look reads the view's row first, then the base's: whatever the view shows, the
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from balancebook.reconcile.kinds import Kind
 from balancebook.store.raw import RawCells
@@ -23,23 +23,28 @@ MAY_COME_BACK = "lost, and then gone from both sides; it may come back"
 KEEPS_CHANGING = f"not seen in step in {MOST_LOOKS} looks; it keeps changing"
 OTHER_TIMES = "equal in value, with other write times on the two sides"
 _EACH_LOOK = f"so at each of {MOST_LOOKS} looks"
+# A time to live is sent in whole seconds, and counted by the clock of whichever node answers.
+_CLOCKS_S = 2.0
+_INT = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """The other cells of one row of the view, and the write time of each as the server sent it (None: it has none)."""
+    """The other cells of one row of the view; the write time of each as the server sent it (None: it has none), and its
+    time to live (None: it stays)."""
 
     values: RawCells
     times: RawCells
+    lives: RawCells = field(default=(), compare=False)
 
     def known(self, column: int) -> bool:
         """Whether the cell's version is known. A null cell has no write time; of some types CQL gives none."""
         return bool(self.times[column]) and self.values[column] is not None
 
-    def same_version(self, other: Cells, column: int) -> bool:
-        """Whether both hold the same version of the cell, and it is known."""
-        same = self.values[column] == other.values[column] and self.times[column] == other.times[column]
-        return same and self.known(column)
+    def stayed(self, later: Cells, column: int, seconds: float) -> bool:
+        """Whether the cell was there, in the same version, from these cells to those of so many seconds later."""
+        same = self.values[column] == later.values[column] and self.times[column] == later.times[column]
+        return same and self.known(column) and _outlives(self.lives, column, seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +53,15 @@ class BaseRow:
 
     derived: what it derives under the view's key, None if it derives another row or none. key_times: write times of the
     regular columns in the view's key, and key_values their values; both empty if the view's key has none. others: write
-    times of columns that the view does not select.
+    times of columns that the view does not select. key_lives, other_lives: times to live, as those of Cells.
     """
 
     derived: Cells | None
     key_values: RawCells = ()
     key_times: RawCells = ()
     others: RawCells = ()
+    key_lives: RawCells = field(default=(), compare=False)
+    other_lives: RawCells = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,20 +173,52 @@ def _stayed(earlier: Look, last: Look) -> bool:
     before, after = earlier.base, last.base
     if before is None or after is None or before.derived is None or after.derived is None:
         return False
+    seconds = _between(earlier, last)
     if before.key_times:
-        return _same_key_version(before, after)
-    return any(_unwritten(before.derived, after.derived)) or any(
-        time and time == now for time, now in zip(before.others, after.others, strict=True)
+        return _same_key_version(before, after, seconds)
+    return any(_unwritten(before.derived, after.derived, seconds)) or any(
+        time and time == now and _outlives(before.other_lives, column, seconds)
+        for column, (time, now) in enumerate(zip(before.others, after.others, strict=True))
     )
 
 
-def _same_key_version(before: BaseRow, after: BaseRow) -> bool:
+def _same_key_version(before: BaseRow, after: BaseRow, seconds: float) -> bool:
     known = all(before.key_times) and None not in before.key_values
-    return known and (before.key_times, before.key_values) == (after.key_times, after.key_values)
+    same = (before.key_times, before.key_values) == (after.key_times, after.key_values)
+    return (
+        known and same and all(_outlives(before.key_lives, n, seconds) for n in range(len(before.key_times)))
+    )
 
 
-def _unwritten(before: Cells, after: Cells) -> Iterator[bool]:
-    return (before.same_version(after, column) for column in range(len(before.values)))
+def _unwritten(before: Cells, after: Cells, seconds: float) -> Iterator[bool]:
+    return (before.stayed(after, column, seconds) for column in range(len(before.values)))
+
+
+def _between(earlier: Look, last: Look) -> float:
+    """The seconds from the beginning of one look to the end of the other."""
+    return last.base_until - earlier.view_from
+
+
+def _outlives(lives: RawCells, column: int, seconds: float) -> bool:
+    """Whether a cell does not expire in so many seconds. One that does may be written again with the same write time,
+    as by a driver that tries again, only to live longer: it looks unwritten, though it was gone for a moment.
+    """
+    return all(each > seconds + _CLOCKS_S for each in times_to_live(lives[column] if lives else None))
+
+
+def times_to_live(life: bytes | None) -> Iterator[int]:
+    """The seconds that a cell has left, or each element of it that has a time to live; none if it stays."""
+    if life is None:
+        return
+    if len(life) == _INT:
+        yield int.from_bytes(life, "big")
+        return
+    at = _INT
+    while at < len(life):
+        size = int.from_bytes(life[at : at + _INT], "big", signed=True)
+        if size == _INT:
+            yield int.from_bytes(life[at + _INT : at + 2 * _INT], "big")
+        at += _INT + max(size, 0)
 
 
 def _stood_elsewhere(earlier: Look, last: Look) -> bool:
@@ -187,7 +226,7 @@ def _stood_elsewhere(earlier: Look, last: Look) -> bool:
     before, after = earlier.base, last.base
     if before is None or after is None or not before.key_times or before.derived is not None:
         return False
-    return _same_key_version(before, after)
+    return _same_key_version(before, after, _between(earlier, last))
 
 
 def _left_over(earlier: Look, last: Look) -> bool:
@@ -198,7 +237,7 @@ def _left_over(earlier: Look, last: Look) -> bool:
     """
     if earlier.base is not None or last.base is not None or earlier.view is None or last.view is None:
         return False
-    return any(_unwritten(earlier.view, last.view))
+    return any(_unwritten(earlier.view, last.view, _between(earlier, last)))
 
 
 def _view_kept_what_the_base_had_not(earlier: Look, last: Look) -> bool:
@@ -210,8 +249,9 @@ def _view_kept_what_the_base_had_not(earlier: Look, last: Look) -> bool:
     derived, view, still = earlier.derived, earlier.view, last.view
     if derived is None or view is None or still is None:
         return False
+    seconds = _between(earlier, last)
     return any(
-        view.same_version(still, column) and derived.values[column] != view.values[column]
+        view.stayed(still, column, seconds) and derived.values[column] != view.values[column]
         for column in range(len(view.values))
     )
 
@@ -222,8 +262,9 @@ def _view_misses_what_stayed(earlier: Look, last: Look) -> bool:
     before, after, view = earlier.derived, last.derived, last.view
     if before is None or after is None or view is None:
         return False
+    seconds = _between(earlier, last)
     for column, value in enumerate(view.values):
-        if before.same_version(after, column) and value != after.values[column]:
+        if before.stayed(after, column, seconds) and value != after.values[column]:
             return True
         if value != before.values[column] and _older(view.times[column], before.times[column]):
             return True
