@@ -47,7 +47,7 @@ class Mutant:
 def draw(root: Path, modules: Sequence[str], count: int, seed: int) -> list[Mutant]:
     """`count` places at random, and one change at random of each.
 
-    A place's lot hangs on its line alone, so that a change elsewhere draws the same again.
+    Whether a place is drawn depends on its line alone, so that a change elsewhere does not change the draw.
     """
     places: dict[tuple[str, int, int, str], list[tuple[str, int]]] = defaultdict(list)
     lots: dict[tuple[str, int, int, str], bytes] = {}

@@ -58,7 +58,7 @@ class Script:
         patch.setattr(_Scans, "_read", lambda scans, *given, keep: self._read(scans, *given, keep=keep))
         none: Any = None
         settling: Any = SimpleNamespace(
-            looker=SimpleNamespace(replicated=self.replicated), grace_s=3.0, sleep=self.slept.append,
+            looker=SimpleNamespace(replicated=self.replicated), pause=lambda: self.slept.append(3.0),
             outcomes=self._outcomes,
         )  # fmt: skip
         how = ScanConfirming(
@@ -201,7 +201,7 @@ def test_a_third_scan_cut_off_leaves_it_unknown(
 ) -> None:
     script = Script({"first": GONE_WRONG, "second": ALL_GONE, "third": ALL_GONE}, [f"third.{side}"])
     found = script.batches(monkeypatch, tmp_path)
-    assert [(each.kind, each.reason) for each in found] == [(Kind.UNKNOWN, NOT_READ)]
+    assert [(each.kind, each.reason) for each in found] == [(Kind.UNKNOWN, f"{NOT_READ}: third was cut off")]
 
 
 @pytest.mark.parametrize("side", [BASE, VIEW])
@@ -247,6 +247,31 @@ def test_of_a_base_with_replicas_a_quorum_decides(monkeypatch: pytest.MonkeyPatc
         ("second", CONFIRM_CONSISTENCY, True),
     ]
     assert script.slept == [3.0, 3.0]
+
+
+def test_what_a_quorum_shows_with_equal_values_is_settled_too(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """In step it lagged, an orphan that is gone is gone, and equal values with other write times prove nothing."""
+    rewritten = row(12, 12, b"right", time=2)
+    quorum: Sides = ([*SOUND, row(11, 11, time=2), WRONG], [*SOUND, row(11, 11, time=2), rewritten])
+    script = Script({"first": FAULTS, "quorum": quorum, "second": quorum}, replicated=True)
+    found = script.batches(monkeypatch, tmp_path)
+    assert sorted((each.key[0] or b"", each.kind, each.reason) for each in found) == [
+        (b"", Kind.LAGGING, GONE),
+        (key(LOST)[0], Kind.LAGGING, IN_STEP),
+    ]
+    assert script.by_key == [(key(WRONG), Kind.MISMATCH)]
+
+
+def test_what_a_quorum_does_not_show_at_all_is_looked_for_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    script = Script(
+        {"first": GONE_WRONG, "quorum": ALL_GONE, "second": ALL_GONE, "third": GONE_WRONG}, replicated=True
+    )
+    assert script.batches(monkeypatch, tmp_path) == []
+    assert script.by_key == [(key(WRONG), Kind.MISMATCH)]
 
 
 def test_where_scans_see_less_than_looks_by_key_they_name_nothing(

@@ -1,4 +1,4 @@
-"""G003: what the gateway shows of a user, held against the base, moment by moment."""
+"""G003: what the gateway shows of a user, compared with the base, moment by moment."""
 
 from __future__ import annotations
 

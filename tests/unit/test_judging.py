@@ -1,4 +1,4 @@
-"""Every strategy held against the base for a sample of accounts: what is right, wrong, or not known."""
+"""Every strategy compared with the base for a sample of accounts: what is right, wrong, or not known."""
 
 from __future__ import annotations
 

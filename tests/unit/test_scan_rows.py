@@ -162,6 +162,6 @@ def test_a_batch_tells_each_that_is_settled(kept: KeptRows) -> None:
 
 
 def test_the_disk_that_records_take() -> None:
-    # Two scans of 48 bytes a row, and the rows of both.
+    # Records of 48 bytes in two scans, and the rows of both.
     assert needed_bytes(1000, 52, replicated=False) == 200_000
     assert needed_bytes(1000, 52, replicated=True) == 348_000

@@ -159,9 +159,7 @@ def test_without_time_for_another_look_it_is_unknown(clock: list[Clocked], left:
     end = looker.now + left
     found = settled(looker, until=end)[b"1"]
     assert len(looker.looked) == looks
-    assert (found.kind, found.reason) == (
-        (Kind.UNKNOWN, NO_TIME) if looks == 1 else (Kind.LOST, found.reason)
-    )
+    assert (found.kind, found.reason) == ((Kind.UNKNOWN, NO_TIME) if looks == 1 else (Kind.LOST, ""))
     # Most of what is left beyond the grace period is kept for the look itself.
     assert all(GRACE_S <= wait <= GRACE_S + (left - GRACE_S) / 4 for wait in looker.waited)
     assert looker.now < end

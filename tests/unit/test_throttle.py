@@ -288,11 +288,23 @@ def test_beside_others_who_are_the_cause_two_pages_are_read_at_a_time() -> None:
 
 @pytest.mark.parametrize(
     ("times", "baseline"),
-    [([7.0], 7.0), ([2.0, 9.0], 2.0), ([2.0] * 29 + [90.0], 2.0), ([2.0] * 28 + [80.0, 90.0], 80.0)],
+    [([70.0], 70.0), ([20.0, 90.0], 20.0), ([20.0] * 29 + [90.0], 20.0), ([20.0] * 28 + [80.0, 90.0], 80.0)],
     ids=["one", "two", "one slow", "two slow"],
 )
 def test_one_slow_read_before_the_scan_does_not_raise_the_bound(times: list[float], baseline: float) -> None:
     throttle = Throttle(limit_ms=10, floor=5000, now=0.0)
     throttle.before_scan(times, 0.0)
-    assert throttle.baseline_ms == baseline
-    assert throttle.bound_ms == max(10.0, 1.5 * baseline)
+    assert throttle.bound_ms == 1.5 * baseline
+    assert throttle.reason(0.0) == f"balance queries take {baseline:.1f} ms without the scan (limit 10 ms)"
+    # The report says what was measured.
+    assert throttle.baseline_ms == max(times)
+
+
+def test_what_comes_near_the_bound_is_the_reason_for_reading_one_page_at_a_time() -> None:
+    throttle = Throttle(limit_ms=10, floor=5000, now=0.0)
+    throttle.before_scan([2.0] * 30, 0.0)
+    throttle.observe(6.9, 0.05, 5000)
+    assert (throttle.reason(0.05), throttle.readers(4, 0.05)) == ("", 4)
+    throttle.observe(7.1, 0.1, 10_000)
+    said = "balance queries took 7.1 ms beside the scan (limit 10 ms)"
+    assert (throttle.reason(0.1), throttle.readers(4, 0.1)) == (said, 1)

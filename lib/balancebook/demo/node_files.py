@@ -27,7 +27,7 @@ _QUICK_START = (
     "allow_unsafe_join=true",
 )
 
-# Of a node that lasts for a test session only. Unslabbed: a table that was written once takes no megabyte of the heap.
+# For a node that only lives as long as a test session. Unslabbed, since a table takes a megabyte of the heap otherwise.
 _FLEETING = {
     "commitlog_sync": "periodic",
     "commitlog_sync_period": "60s",

@@ -19,7 +19,7 @@ from balancebook.reconcile.confirm.by_scan import NoRoomError, ScanConfirming
 from balancebook.reconcile.confirm.columns import look_columns
 from balancebook.reconcile.confirm.resolve import Resolver, Unnamed, name_by_key, only_on, unnamed
 from balancebook.reconcile.confirm.rule import GONE, MOST_LOOKS
-from balancebook.reconcile.confirm.settle import Settling
+from balancebook.reconcile.confirm.settle import MOST_FAILED, Settling
 from balancebook.reconcile.confirm.suspects import Suspects
 from balancebook.reconcile.fold import Counts, Folder, Job, ThreadFolder
 from balancebook.reconcile.found import Batch, Listed, RawDifference, Tally
@@ -298,29 +298,41 @@ class Engine:
 
     def _resolved(self, rows: Unnamed, suspects: Suspects) -> Unnamed:
         """Note the rows that are found in their partitions; returns the others."""
-        resolver = Resolver(self._reader, self._sides, self._layout, self._state.seed)
-        left, reason = resolver.name(rows, suspects)
+        left, reason = self._resolver.name(rows, suspects)
         if reason:
             self._note(Listed([self._nameless(Kind.UNKNOWN, reason)] * len(left)))
             return Unnamed(rows.side)
         return left
 
     def _look_once_more(self, left: Sequence[Unnamed]) -> None:
-        """Rows that were gone from their side: those that are there again are looked at, the others are gone; of those
-        of the base, which the view may have lost, as confirm.rule has it: only if they are to the last look."""
+        """Look for rows that were gone from their side. Those that are there again are looked at by their keys.
+
+        A row that the view alone had is gone if it still is. One that the base alone had may be lost, and be deleted
+        and written again all the time: it is gone only if it is to the last look (see confirm.rule).
+        """
         base, view = left
         suspects = Suspects(self._columns.identity)
-        looks = 1
-        while len(base) or (len(view) and looks == 1):
-            self._options.sleep(self._options.grace_s)
-            looks += 1
-            base = self._resolved(base, suspects)
-            view = self._resolved(view, suspects) if looks == 2 else view
-            if looks == MOST_LOOKS:
-                break
+        self._look_for(view, 1, suspects)
+        self._look_for(base, MOST_LOOKS - 1, suspects)
         for batch in _listed(self._settling, suspects):
             self._note(batch)
-        self._note(Listed([self._nameless(Kind.LAGGING, GONE)] * (len(base) + len(view))))
+
+    def _look_for(self, rows: Unnamed, looks: int, suspects: Suspects) -> None:
+        """Look so many times, a grace period apart, and note what was not found. As in Settling, two looks may fail."""
+        failed = 0
+        while len(rows) and looks:
+            self._settling.pause()
+            rows, reason = self._resolver.name(rows, suspects)
+            failed += bool(reason)
+            looks -= not reason
+            if failed == MOST_FAILED:
+                self._note(Listed([self._nameless(Kind.UNKNOWN, reason)] * len(rows)))
+                return
+        self._note(Listed([self._nameless(Kind.LAGGING, GONE)] * len(rows)))
+
+    @property
+    def _resolver(self) -> Resolver:
+        return Resolver(self._reader, self._sides, self._layout, self._state.seed)
 
     def _nameless(self, kind: Kind, reason: str) -> RawDifference:
         return RawDifference.nameless(self._layout.keys, kind, reason)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from balancebook.core.files import reason_of
 from balancebook.errors import BrokenRun, UsageError
+from balancebook.reconcile.confirm.by_scan import remove_records
 from balancebook.record import RECORD_NAME
 from balancebook.runs.folders import RunFolder, begin_run
 
@@ -35,7 +36,8 @@ class Desk:
         return self.folder.aside / _SPOOL
 
     def clear(self) -> None:
-        """Keep nothing to go on from."""
+        """Keep nothing to go on from. Raises OSError."""
+        remove_records(self.progress)
         for file in (self.progress, self.spool, self.folder.aside / _LOCK, self.folder.aside / _TARGET):
             file.unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""A canary for a scan: a small read of a view's partitions, as the queries of balances make them, to be timed."""
+"""A canary for a scan: a bounded read of a view's partitions, as balance queries make it, to be timed."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from balancebook.store.tokens import HIGHEST, LOWEST, TokenRange, range_clause
 
 _PLACES = 8
 _KEYS_A_PLACE = 2
-# A balance query reads all entries of its account. One row is still answered soon beside a scan that slows that down
-# (benchmarks/README.md).
+# As many as a balance query of a usual account reads; bounded, for those that have a million. Beside a scan that slows
+# such a query down a read of one row is still fast (benchmarks/README.md).
 _ROWS = 200
 
 

@@ -232,8 +232,11 @@ class Pace:
             if self._failing_since is not None:
                 reason = "reads of the view fail or have no answer"
             paused = self._throttle is not None and self._throttle.paused
+            pauses = self._throttle.pauses if self._throttle else 0
         if reason or paused:
-            state = "paused" if paused or not rate else f"throttled to {rate:,.0f} rows/s"
+            # Before the first pause the rate only grows, and what holds the scan back are its pages.
+            slow = f"throttled to {rate:,.0f} rows/s" if pauses else "throttled to one page at a time"
+            state = "paused" if paused or not rate else slow
             return f"{state}: {reason or 'balance queries are slow'}"
         return f"at most {self._most:,.0f} rows/s, as asked for" if rate == self._most < math.inf else ""
 

@@ -33,7 +33,7 @@ REMEASURE_S = 60.0
 _MOST = 1e8
 _LONGEST_STEP_S = 0.25
 _QUIET, _RATE_OVER_S = 200, 1.0
-# Pages at a time, where it is not known that the server bears more.
+# How many pages are read at a time while it is not known whether the server can take more.
 WARY = 2
 
 
@@ -90,16 +90,13 @@ class Throttle:
 
     @property
     def baseline_ms(self) -> float | None:
-        """The canary's 99th percentile without the scan, of fewer than 200 the second largest: as beside the scan, one
-        slow canary says nothing. None if it was not measured."""
-        if not self._quiet or not self._alone:
-            return None
-        return min(p99(self._quiet), sorted(self._quiet)[-min(SLOW_CANARIES, len(self._quiet))])
+        """The canary's 99th percentile without the scan; None if it was not measured."""
+        return p99(self._quiet) if self._quiet and self._alone else None
 
     @property
     def bound_ms(self) -> float:
         """What the canary's 99th percentile may be now: the limit, or what others make of it and half as much."""
-        return max(self.limit_ms, TOLERANCE * (self.baseline_ms or 0.0))
+        return max(self.limit_ms, TOLERANCE * self._alone_ms)
 
     @property
     def paused(self) -> bool:
@@ -134,10 +131,9 @@ class Throttle:
         helped, unless others are the cause; else WARY."""
         if self._pause:
             return 1
-        well = self._window and max(ms for _, ms in self._window) <= WELL * self.bound_ms
-        if well and not self.pauses:
+        if self._well and not self.pauses:
             return wanted
-        if self.bound_ms <= self.limit_ms and (self._hurt_lately(now) or not well):
+        if self.bound_ms <= self.limit_ms and (self._hurt_lately(now) or not self._well):
             return 1
         return min(wanted, WARY)
 
@@ -149,16 +145,30 @@ class Throttle:
                 f"balance queries take {self._blameless_ms:.1f} ms even at {self.floor:,.0f} rows/s ({limit}): "
                 "the scan is not the cause"
             )
-        baseline = self.baseline_ms or 0.0
-        if baseline > self.limit_ms:
-            return f"balance queries take {baseline:.1f} ms without the scan ({limit})"
-        if hurt_ms := self._hurt_lately(now):
+        if self._alone_ms > self.limit_ms:
+            return f"balance queries take {self._alone_ms:.1f} ms without the scan ({limit})"
+        near_ms = max((ms for _, ms in self._window if math.isfinite(ms)), default=0.0)
+        if hurt_ms := self._hurt_lately(now) or (0.0 if self._well else near_ms):
             return f"balance queries took {hurt_ms:.1f} ms beside the scan ({limit})"
         return ""
 
     def paused_until(self, now: float) -> float:
         """The seconds of all pauses."""
         return self.paused_s + (now - self._pause.began if self._pause else 0.0)
+
+    @property
+    def _alone_ms(self) -> float:
+        """What the canary takes without the scan, 0 if it was not measured: its 99th percentile, of fewer than 200 the
+        second largest. As beside the scan, one slow canary says nothing."""
+        known = self.baseline_ms
+        if known is None:
+            return 0.0
+        return min(known, sorted(self._quiet)[-min(SLOW_CANARIES, len(self._quiet))])
+
+    @property
+    def _well(self) -> bool:
+        """Whether all canaries of the window are well below the bound; not if there are none."""
+        return bool(self._window) and max(ms for _, ms in self._window) <= WELL * self.bound_ms
 
     def _hurt_lately(self, now: float) -> float | None:
         """What the canary took before a pause that helped and is not forgotten yet."""
@@ -215,7 +225,7 @@ class Throttle:
         """Take what the canary takes without the scan from now on for what others cause."""
         self._quiet.clear()
         self._quiet.extend(times)
-        self._blameless_ms, self._measured_at = self.baseline_ms or 0.0, now
+        self._blameless_ms, self._measured_at = self._alone_ms, now
 
     def _resume(self, pause: _Pause, now: float, start: float) -> None:
         self.paused_s += now - pause.began
@@ -239,8 +249,7 @@ class Throttle:
 
     def _growth(self, now: float) -> float:
         if self._hurt_lately(now):
-            well = max(ms for _, ms in self._window) <= WELL * self.bound_ms
-            return PROBING if well else 1.0
+            return PROBING if self._well else 1.0
         return FORGOTTEN if self.pauses else SLOW_START
 
 

@@ -12,17 +12,17 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from glob import escape
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from balancebook.reconcile.confirm import CONFIRM_CONSISTENCY, SCAN_CONSISTENCY, scan_rule
 from balancebook.reconcile.confirm.columns import LookColumns
 from balancebook.reconcile.confirm.record_files import PARTS, RecordFiles, needed_bytes
 from balancebook.reconcile.confirm.rule import GONE
 from balancebook.reconcile.confirm.scan_rows import KeptRows, ScanBatch, among, hash_of, record_layout
-from balancebook.reconcile.confirm.scan_rule import OPEN, Scan, Units
+from balancebook.reconcile.confirm.scan_rule import OPEN, Flags, Scan, Units
 from balancebook.reconcile.confirm.settle import BEHIND, Settling
 from balancebook.reconcile.confirm.suspects import Suspects
 from balancebook.reconcile.found import Batch, Listed, RawDifference
@@ -82,16 +82,14 @@ class ScanConfirming:
     totals: Totals = field(default_factory=Totals)
 
     def batches(self, rows: int) -> Iterator[Batch]:
-        """What became of each row that differs, a batch after the other; `totals` are known then. `rows`: of both
+        """What became of each row that differs, one batch after another; `totals` are known then. `rows`: of both
         sides, about.
 
         Raises NoRoomError before anything is read, StoreError for non-retryable errors, OSError.
         """
-        prefix = f"{self.beside.name if self.beside else 'reconcile'}.records-"
         if self.beside:
-            # Those of a process that was killed.
-            for left in self.beside.parent.glob(f"{prefix}*"):
-                shutil.rmtree(left)
+            remove_records(self.beside)
+        prefix = _prefix(self.beside or Path("reconcile"))
         with tempfile.TemporaryDirectory(prefix=prefix, dir=self.beside and self.beside.parent) as folder:
             row_bytes, expiring = self._sample()
             self._require_room(Path(folder), rows, row_bytes)
@@ -118,6 +116,16 @@ class ScanConfirming:
                 total, count = total + len(page.body) - page.start, count + page.rows
                 expiring = expiring or any(self.columns.expires(row, side) for row in page.cells())
         return -(-total // count) if count else 0, expiring
+
+
+def _prefix(beside: Path) -> str:
+    return f"{beside.name}.records-"
+
+
+def remove_records(beside: Path) -> None:
+    """Remove the records that a killed process has left beside a file of its run. Raises OSError."""
+    for left in beside.parent.glob(f"{escape(_prefix(beside))}*"):
+        shutil.rmtree(left)
 
 
 @dataclass
@@ -155,10 +163,8 @@ class _Scans:
             ):
                 yield self._unread(first)
                 return
-            yield from self._behind(first, "again", "quorum")
             for part in range(PARTS):
-                units = scan_rule.differing(self._part(first, part))
-                self._note_gone(units, self._shown(first, part), self._part("quorum", part))
+                yield from self._at_quorum(part, first, "again", "quorum")
             first = "quorum"
         self._wait()
         if not self._scan("second", CONFIRM_CONSISTENCY, wanted, keep=(BASE, VIEW)):
@@ -169,7 +175,7 @@ class _Scans:
         yield from self._by_key()
 
     def _wait(self) -> None:
-        self.how.settling.sleep(self.how.settling.grace_s)
+        self.how.settling.pause()
 
     def _scan(
         self, name: str, consistency: str, wanted: Words | None = None, *, keep: Sequence[int] = ()
@@ -258,33 +264,30 @@ class _Scans:
         )
         if self.by_key:
             codes[:] = OPEN
-        gone = self._note_gone(units, self._shown(name, part), second)
         shown = self._shown("second", part)
-        for unit in np.flatnonzero((codes == OPEN) & ~gone).tolist():
-            self._leave_open(units, unit, shown)
+        self._leave_open(units, codes == OPEN, self._shown(name, part), second, shown)
         return ScanBatch(units, codes, np.flatnonzero(codes != OPEN), shown)
 
     def _shown(self, name: str, part: int) -> KeptRows:
         columns = self.how.columns
         return KeptRows(self.folder, name, part, columns.keys, len(columns.names))
 
-    def _note_gone(self, units: Units, before: KeptRows, later: Scan) -> npt.NDArray[np.bool_]:
-        """Note what was lost in one scan and is gone from both sides in a later one; which of the units that is.
+    def _leave_open(
+        self, units: Units, chosen: Flags, before: KeptRows, later: Scan, shown: KeptRows
+    ) -> None:
+        """Note units to be looked at by their keys. before: the rows of the scan of which they are; shown: of the later
+        one.
 
-        Gone for good there is nothing to compare, but the looks at its key decide: a row that is deleted and written
-        again all the time would be in step whenever it is deleted.
+        What was lost and is now gone from both sides is looked at by the key that it had. If it is gone for good, there
+        is nothing to compare; but one that is deleted and written again all the time is in step whenever it is deleted.
         """
         gone = scan_rule.lost_and_gone(units, later)
-        for unit in np.flatnonzero(gone).tolist():
-            self._note(before.of(int(units.addresses[unit]), int(units.keys[unit])))
-        return gone
-
-    def _leave_open(self, units: Units, unit: int, shown: KeptRows) -> None:
-        name = int(units.addresses[unit]), int(units.keys[unit])
-        rows = shown.of(*name)
-        if rows == (None, None):
-            self.unnamed.add(name)
-        self._note(rows)
+        for unit in np.flatnonzero(chosen).tolist():
+            name = int(units.addresses[unit]), int(units.keys[unit])
+            rows = (before if gone[unit] else shown).of(*name)
+            if rows == (None, None):
+                self.unnamed.add(name)
+            self._note(rows)
 
     def _note(self, rows: tuple[RawCells | None, RawCells | None]) -> None:
         for side, row in zip((BASE, VIEW), rows, strict=True):
@@ -314,29 +317,42 @@ class _Scans:
                 found.add(unit)
                 self._note(rows)
         # A base row that is back under another key of the view is looked at there; this one is gone.
-        kind, reason = (Kind.LAGGING, GONE) if complete else (Kind.UNKNOWN, NOT_READ)
+        kind, reason = (Kind.LAGGING, GONE) if complete else (Kind.UNKNOWN, self._not_read)
         return Listed([self._nameless(kind, reason)] * len(self.unnamed - found))
 
     def _nameless(self, kind: Kind, reason: str) -> RawDifference:
         return RawDifference.nameless(self.how.columns.keys, kind, reason)
 
-    def _behind(self, first: str, again: str, quorum: str) -> Iterator[Batch]:
-        """Rows that single replicas showed as wrong twice, a grace period apart, and a quorum has in step, though the
-        base was not written in all that time."""
-        for part in range(PARTS):
-            scans = [self._part(name, part) for name in (first, again, quorum)]
-            units = scan_rule.differing(scans[1])
-            behind, shown = scan_rule.behind(units, *scans), self._shown(quorum, part)
-            listed = Listed()
-            for unit in np.flatnonzero(behind).tolist():
-                address, key = int(units.addresses[unit]), int(units.keys[unit])
-                listed.append(shown.difference(address, key, Kind.REPLICA, BEHIND))
-            yield listed
+    def _at_quorum(self, part: int, first: str, again: str, quorum: str) -> Iterator[Batch]:
+        """What single replicas showed as wrong, and a quorum does not.
+
+        Twice wrong, a grace period apart, while the base was not written in all that time: a replica is behind. Of the
+        others those are settled that are in step or gone; equal values alone say nothing.
+        """
+        scans = [self._part(name, part) for name in (first, again, quorum)]
+        shown = self._shown(quorum, part)
+        units = scan_rule.differing(scans[1])
+        behind, listed = scan_rule.behind(units, *scans), Listed()
+        for unit in np.flatnonzero(behind).tolist():
+            address, key = int(units.addresses[unit]), int(units.keys[unit])
+            listed.append(shown.difference(address, key, Kind.REPLICA, BEHIND))
+        yield listed
+        left = scan_rule.differing(scans[0])
+        known = scan_rule.same_rows(left, units, behind) | scan_rule.same_rows(
+            left, scan_rule.differing(scans[2])
+        )
+        codes = scan_rule.settled(left, scans[0], scans[2], all_timed=False, moving=False)
+        open_ = (codes == OPEN) | self.by_key
+        self._leave_open(left, open_ & ~known, self._shown(first, part), scans[2], shown)
+        yield ScanBatch(left, codes, np.flatnonzero(~open_ & ~known), shown)
 
     def _unread(self, name: str) -> Batch:
         """All that differed in that scan, of which nothing is known; at least one, should it have been cut off too."""
         count = 0
         for part in range(PARTS):
             count += len(scan_rule.differing(self._part(name, part)))
-        reason = ": ".join([NOT_READ, *self.reasons])
-        return Listed([self._nameless(Kind.UNKNOWN, reason)] * max(count, 1))
+        return Listed([self._nameless(Kind.UNKNOWN, self._not_read)] * max(count, 1))
+
+    @property
+    def _not_read(self) -> str:
+        return ": ".join([NOT_READ, *self.reasons])

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from balancebook.sketch.layout import Words
 from balancebook.sketch.records import ADDRESS, RECORD_BYTES, WORDS
@@ -50,10 +51,10 @@ class RecordFiles:
         found = np.fromfile(path, np.uint64) if path.exists() else np.empty(0, np.uint64)
         return found.reshape(-1, WORDS)
 
-    def rows(self, part: int) -> bytes:
-        """The bytes of a part's rows, one after the other."""
+    def rows(self, part: int) -> npt.NDArray[np.uint8]:
+        """The bytes of a part's rows, one after another; read from the disk where they are looked at."""
         path = self._path(f"{part}.rows")
-        return path.read_bytes() if path.exists() else b""
+        return np.memmap(path, np.uint8, "r") if path.exists() else np.empty(0, np.uint8)
 
     def _append(self, name: str, data: bytes) -> None:
         with self._path(name).open("ab") as file:

@@ -131,12 +131,13 @@ def _gone_for_good(looks: Sequence[Look], suspicion: Kind) -> bool:
     """Whether a row that is gone was deleted, of which nothing is left to compare.
 
     One that is deleted and written again all the time is gone now and then, and so may be twice in a row. If the view
-    has lost it, it is in step just then: so one that was seen lost must be gone to the last look.
+    has lost it, it is in step just then: so one that was seen lost must be gone to the last look, and at two looks. One
+    that was seen lost twice is no write on its way: it may come back.
     """
     lost = suspicion is Kind.LOST or any(_lost(look) for look in looks)
     if not lost:
         return suspicion is Kind.ORPHAN or (len(looks) > 1 and _gone(looks[-2]))
-    if len(looks) < MOST_LOOKS:
+    if len(looks) < MOST_LOOKS or sum(map(_lost, looks)) > 1:
         return False
     first = next(place for place, look in enumerate(looks) if _gone(look))
     return first < len(looks) - 1 and all(_gone(look) for look in looks[first:])

@@ -35,22 +35,24 @@ _REASONS = {scan_rule.LAGGING: IN_STEP, scan_rule.GONE: GONE}
 
 
 class KeptRows:
-    """The rows that a scan kept of one part, by address and key."""
+    """The rows that the scan of that name kept of one part, by address and key.
+
+    keys, columns: how many of a row's cells are the view's key, and how many there are without write times.
+    """
 
     def __init__(self, folder: Path, name: str, part: int, keys: int, columns: int) -> None:
         self._keys, self._columns = keys, columns
-        files = [RecordFiles(folder, f"{name}.{side}") for side in (BASE, VIEW)]
-        self._files, self._part = files, part
+        self._files = [RecordFiles(folder, f"{name}.{side}") for side in (BASE, VIEW)]
+        self._part = part
 
     def of(self, address: int, key: int) -> tuple[RawCells | None, RawCells | None]:
-        """The rows of base and view under that key; the base's own wherever it stands, if nothing is under that key."""
-        base, view = (places.get((address, key)) for places in self._places)
-        return self._row(BASE, base), self._row(VIEW, view)
+        """The rows of base and view of that address under that key."""
+        return self._row(BASE, address, key), self._row(VIEW, address, key)
 
     def all(self) -> Iterator[tuple[tuple[int, int], tuple[RawCells | None, RawCells | None]]]:
         """Each address and key, and the rows there."""
-        base, view = self._places
-        for address, key in base.keys() | view.keys():
+        names = (map(tuple, records[:, [ADDRESS, KEY]].tolist()) for records in self._records)
+        for address, key in set().union(*names):
             if key:
                 yield (address, key), self.of(address, key)
 
@@ -61,31 +63,38 @@ class KeptRows:
         named = row[: self._keys] if row else (None,) * self._keys
         return RawDifference(kind, named, base and base[self._keys :], view and view[self._keys :], reason)
 
-    # Read when a row is asked for: of most parts none is.
+    # Read when a row is asked for: of most parts none is. Of a whole side there are many records, of which few are
+    # asked for.
     @cached_property
     def _records(self) -> list[Words]:
         return [each.records(self._part) for each in self._files]
 
     @cached_property
-    def _bytes(self) -> list[bytes]:
+    def _order(self) -> list[npt.NDArray[np.int64]]:
+        return [np.argsort(records[:, ADDRESS], kind="stable") for records in self._records]
+
+    @cached_property
+    def _sorted(self) -> list[Words]:
+        return [records[order, ADDRESS] for records, order in zip(self._records, self._order, strict=True)]
+
+    @cached_property
+    def _bytes(self) -> list[npt.NDArray[np.uint8]]:
         return [each.rows(self._part) for each in self._files]
 
     @cached_property
     def _ends(self) -> list[npt.NDArray[np.int64]]:
         return [np.cumsum(sizes(records)) for records in self._records]
 
-    @cached_property
-    def _places(self) -> list[dict[tuple[int, int], int]]:
-        return [
-            dict(zip(map(tuple, records[:, [ADDRESS, KEY]].tolist()), range(len(records)), strict=True))
-            for records in self._records
-        ]
-
-    def _row(self, side: int, place: int | None) -> RawCells | None:
-        if place is None:
-            return None
-        begin = int(self._ends[side][place - 1]) if place else 0
-        return cells_of(self._bytes[side][begin : int(self._ends[side][place])])[: self._columns]
+    def _row(self, side: int, address: int, key: int) -> RawCells | None:
+        first, last = (
+            int(np.searchsorted(self._sorted[side], np.uint64(address), end)) for end in ("left", "right")
+        )
+        for place in self._order[side][first:last].tolist():
+            if int(self._records[side][place, KEY]) == key:
+                begin = int(self._ends[side][place - 1]) if place else 0
+                row = self._bytes[side][begin : int(self._ends[side][place])]
+                return cells_of(row.tobytes())[: self._columns]
+        return None
 
 
 @dataclass(frozen=True)
@@ -115,6 +124,7 @@ class ScanBatch:
 
 
 def record_layout(columns: LookColumns, side: int) -> RecordLayout:
+    """How the rows of a side lie that are read with their write times."""
     keys, values, times = columns.keys, len(columns.values), len(columns.timed)
     own = len(columns.times(side)) - times
     at = keys + values

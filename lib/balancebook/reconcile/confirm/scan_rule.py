@@ -31,6 +31,7 @@ from balancebook.sketch.records import (
 
 LOST, MISMATCH, ORPHAN, LAGGING, GONE, OPEN = range(6)
 Places = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 _NONE = -1
 
 
@@ -113,19 +114,24 @@ def settled(
     return codes
 
 
-def lost_and_gone(units: Units, later: Scan) -> npt.NDArray[np.bool_]:
+def same_rows(units: Units, others: Units, chosen: Flags | None = None) -> Flags:
+    """Which units are among the others, or those chosen of them."""
+    names = mixed(others.addresses, others.keys)
+    return np.isin(mixed(units.addresses, units.keys), names if chosen is None else names[chosen])
+
+
+def lost_and_gone(units: Units, later: Scan) -> Flags:
     """Which units the view had lost, and are under their key on neither side of a later scan."""
     lost = (units.base >= 0) & (units.view < 0)
     there = (_paired(later.base, units) >= 0) | (_paired(later.view, units) >= 0)
     return np.asarray(lost & ~there)
 
 
-def behind(units: Units, first: Scan, again: Scan, quorum: Scan) -> npt.NDArray[np.bool_]:
+def behind(units: Units, first: Scan, again: Scan, quorum: Scan) -> Flags:
     """Which units of `again` differed in `first` too and are in step in `quorum`, with the same version of the base row
     in all three scans. first and again were read from single replicas, a grace period apart."""
     bases = [_places(each.base, units.addresses) for each in (first, quorum)]
-    before = differing(first)
-    wrong = np.isin(mixed(units.addresses, units.keys), mixed(before.addresses, before.keys))
+    wrong = same_rows(units, differing(first))
     same = _equal(first.base, bases[0], again.base, units.elsewhere, VERSION)
     same &= _equal(quorum.base, bases[1], again.base, units.elsewhere, VERSION)
     in_step = _equal(quorum.base, bases[1], quorum.view, _paired(quorum.view, units), IN_STEP)
@@ -151,7 +157,7 @@ def _paired(records: Words, units: Units) -> Places:
     return np.where(there, found, _NONE)
 
 
-def _equal(one: Words, places: Places, other: Words, others: Places, word: int) -> npt.NDArray[np.bool_]:
+def _equal(one: Words, places: Places, other: Words, others: Places, word: int) -> Flags:
     """Whether a word of the two records is the same, where both are there."""
     there = (places >= 0) & (others >= 0)
     equal = np.zeros(len(places), bool)
@@ -159,14 +165,14 @@ def _equal(one: Words, places: Places, other: Words, others: Places, word: int) 
     return equal
 
 
-def _proved(records: Words, places: Places) -> npt.NDArray[np.bool_]:
+def _proved(records: Words, places: Places) -> Flags:
     there = places >= 0
     proved = np.zeros(len(places), bool)
     proved[there] = flagged(records, PROVED)[places[there]]
     return proved
 
 
-def _same(first: Words, before: Places, second: Words, after: Places) -> npt.NDArray[np.bool_]:
+def _same(first: Words, before: Places, second: Words, after: Places) -> Flags:
     """Whether the row is the same version under the same key in both scans, and its write times show that it was not
     written in between."""
     return (
@@ -176,7 +182,7 @@ def _same(first: Words, before: Places, second: Words, after: Places) -> npt.NDA
     )
 
 
-def _ambiguous(units: Units, first: Scan, second: Scan) -> npt.NDArray[np.bool_]:
+def _ambiguous(units: Units, first: Scan, second: Scan) -> Flags:
     """Units of whose address the base has several rows, or of whose key the view has: hashes that meet by chance, or
     keys that are one in different bytes."""
     twice = np.concatenate([_repeated(each.base[:, ADDRESS]) for each in (first, second)])

@@ -22,7 +22,7 @@ BEHIND = "a replica does not have what the quorum has"
 # Writers that work to a clock of their own must not meet each look at the same moment.
 _JITTER = 0.3
 # A busy server misses a look now and then. It proves nothing either way.
-_MOST_FAILED = 3
+MOST_FAILED = 3
 _FINAL = (SERVER_GONE, NO_TIME, SEVERAL)
 # Held at a time, about 1 KB each and look.
 _AT_ONCE = 50_000
@@ -64,6 +64,10 @@ class Settling:
     sleep: Callable[[float], None] = time.sleep
     chance: random.Random = field(default_factory=random.Random)
 
+    def pause(self) -> None:
+        """Wait for a grace period, and up to 30 % more."""
+        self.sleep(self.grace_s * (1 + self.chance.random() * _JITTER))
+
     def outcomes(self, suspects: Iterable[Suspect], until: float = math.inf) -> Iterator[Outcome]:
         """What became of each, in no particular order.
 
@@ -86,7 +90,7 @@ class Settling:
                 case = by_key[suspect.key]
                 if isinstance(seen, str):
                     case.failed += 1
-                    if seen in _FINAL or case.failed == _MOST_FAILED:
+                    if seen in _FINAL or case.failed == MOST_FAILED:
                         yield case.closed(Kind.UNKNOWN, seen)
                     else:
                         cases.append(case)

@@ -2,9 +2,10 @@
 
 The columns of a partition key are compared by their bytes: decimal 1.0 and 1.00 have two tokens and are two partitions.
 Clustering columns are compared by their type's order, in which different bytes can be equal: decimal and varint by
-value, all NaN as one (0.0 and -0.0 are two), a tuple's trailing nulls as absent; so it is with the elements of
-collections and vectors. The elements of a set or map inside a
-tuple or a user type are compared in the order in which they were written; the server sorts only the outermost ones.
+value, all NaN as one (0.0 and -0.0 are two), a tuple's trailing nulls as absent; so are the elements of collections and
+vectors. The server sorts the elements of a set or map, but not of one inside a tuple or a user type: there the
+order counts in which they were written.
+
 Seen on Cassandra 5.0.6, by writing such keys; the orders are those of org.apache.cassandra.db.marshal.
 """
 
