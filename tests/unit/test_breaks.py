@@ -16,6 +16,7 @@ def test_what_is_only_missing_proves_nothing() -> None:
         Problem.NO_AMOUNT,
         Problem.NO_REFERENCE,
         Problem.UNSUMMED,
+        Problem.MOVING,
     }
     assert tuple(f"L{number:03}" for number in range(1, 8)) == CODES
 

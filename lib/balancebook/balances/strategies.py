@@ -85,7 +85,9 @@ def read(
     BalancebookError for one that does not fit the target.
     """
     rows = require_fitting(reader, target, strategy).fetch(reader, target, account, assets)
-    return _frame(reader, target, rows)
+    # A partition of the base that holds a static cell alone has a row without an order, and no entry.
+    order = target.selected.index(target.ledger.order)
+    return _frame(reader, target, [row for row in rows if row[order] is not None])
 
 
 def strategy_named(name: str) -> Strategy:

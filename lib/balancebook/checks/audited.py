@@ -28,8 +28,8 @@ _LONGEST = 200
 _A_VALUE = "a value"
 _OF_SIGNED_AMOUNTS = ("L001", "L004", "L006", "L007")
 # Where no value was expected of what is there, but something of its kind, or none at all.
-_EXPECTED = {
-    **dict.fromkeys((each for each in Problem if not each.proves), _A_VALUE),
+_EXPECTED: dict[Problem, str] = {
+    **dict.fromkeys((each for each in Problem if not each.proves and each is not Problem.MOVING), _A_VALUE),
     Problem.MISSING: _A_VALUE,
     Problem.LEG_CELL: _A_VALUE,
     Problem.TRADE_CELL: _A_VALUE,
@@ -104,7 +104,8 @@ def finding(ctx: Context, code: str, well: str, scope: Scope) -> Finding:
             counts=counts,
         )
     if any(report.breaks.of[problem].count for problem in problems if problem.proves):
-        return failed(_told(ctx, report, problems), counts=counts, samples=samples)
+        told = [_told(ctx, report, problems), _why_not_all(report, code)]
+        return failed(" ".join(filter(None, told)), counts=counts, samples=samples)
     if why := _why_not_all(report, code):
         return unknown(why, counts=counts)
     if samples:

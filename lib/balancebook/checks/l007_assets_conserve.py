@@ -15,6 +15,9 @@ def assets_conserve(
 
     They are the sum of all entries, over which trades, locks and refunds come to zero; where entries have no type, only
     that they are that sum is asked. It is asked of a whole ledger: what one user buys another has sold.
+
+    The entries of a trade are read at different moments, so trades that are dated within the grace period of the
+    reading are left out of that sum. A sum that two readings show as uneven, each time otherwise, is unknown.
     """
     if user_id is not None or sample is not None:
         raise NotAsked("Only over the whole ledger do the sums of each asset come out even.")

@@ -6,14 +6,13 @@ from typing import Any
 
 import pandas as pd
 
-from balancebook.assets import label, to_units
+from balancebook.assets import exact_sum, label, to_units
 from balancebook.checks.audited import Scope, audited
 from balancebook.checks.context import Context
 from balancebook.ledger.audit import AuditReport
-from balancebook.ledger.breaks import Problem
-from balancebook.ledger.sums import IN, NEWEST, OTHER, OUT, TRADED, AssetSums
+from balancebook.ledger.sums import FRESH, IN, NEWEST, OTHER, OUT, TRADED, AssetSums
 
-_MOVED = {"deposits": IN, "withdrawals": OUT, "trades": TRADED, "other entries": OTHER}
+_MOVED = {"deposits": (IN,), "withdrawals": (OUT,), "trades": (TRADED, FRESH), "other entries": (OTHER,)}
 
 
 def asset_sums(
@@ -36,7 +35,8 @@ def asset_sums(
 
 
 def _row(ctx: Context, sums: AssetSums, report: AuditReport) -> tuple[Any, ...]:
-    amounts = [sums.moved[NEWEST], sums.deltas, *(sums.moved[place] for place in _MOVED.values())]
+    moved = (exact_sum([sums.moved[place] for place in places]) for places in _MOVED.values())
+    amounts = [sums.moved[NEWEST], sums.deltas, *moved]
     shown = [to_units(each, sums.asset, ctx.registry) for each in amounts]
     return label(sums.asset, ctx.registry), _conserves(sums, report), *shown
 
@@ -44,5 +44,6 @@ def _row(ctx: Context, sums: AssetSums, report: AuditReport) -> tuple[Any, ...]:
 def _conserves(sums: AssetSums, report: AuditReport) -> str:
     if report.of_part or report.reasons or report.no_sums or sums.missing or sums.untyped:
         return "—"
-    broken = (each.key[1] for each in report.breaks.of[Problem.UNEQUAL].worst)
-    return "NO" if sums.asset in broken else "yes"
+    if sums.asset in report.changing:
+        return "—"
+    return "NO" if sums.asset in report.uneven else "yes"

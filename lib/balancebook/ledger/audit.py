@@ -6,6 +6,7 @@ entries came a moment later. Only what both show alike is a break.
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +21,7 @@ from balancebook.ledger.legs import COLUMNS, LAYOUT, leg_identities
 from balancebook.ledger.parts import read_accounts, read_sample
 from balancebook.ledger.reading import Manner, Reading, Unmatched, read_all, read_broken
 from balancebook.ledger.source import Source
-from balancebook.ledger.sums import AssetSums, unequal
+from balancebook.ledger.sums import TRADES, AssetSums, Uneven, uneven
 from balancebook.progress import Step
 from balancebook.sketch.sketch import Items
 from balancebook.store.estimate import estimate
@@ -41,8 +42,9 @@ class AuditReport:
 
     breaks: those that two readings show alike. entries, partitions, trades: how many were read. reasons: why it is not
     complete, if so; trade_reasons: why what it says of trades is not. no_trades: why there is no trade to compare;
-    no_sums: why nothing was summed. in_flight: by code, how many breaks of the
-    first reading the second has explained. sums: by asset, of what was read. of_part: whether that was not to be all.
+    no_sums: why nothing was summed. in_flight: by code, how many breaks of the first reading the second has explained.
+    sums: by asset, of what was read; uneven: the assets that are not conserved; changing: those that two readings show
+    as not conserved, each time otherwise. of_part: whether not all was asked for.
     unsigned: why amounts cannot be judged, since they have no signs (see signs).
     """
 
@@ -56,6 +58,8 @@ class AuditReport:
     no_sums: str = ""
     in_flight: Mapping[str, int] = field(default_factory=dict)
     sums: Sequence[AssetSums] = ()
+    uneven: frozenset[Any] = frozenset()
+    changing: frozenset[Any] = frozenset()
     of_part: bool = False
     unsigned: str = ""
 
@@ -95,21 +99,29 @@ def audit(source: Source, asking: Asking) -> AuditReport:
         pace=asking.pace,
         progress=_Passes(asking.step) if asking.step else None,
     )
-    first, legs = _read(source, manner, asking)
-    _add_unequal(source, first, asking)
+    first, legs = _read(source, replace(manner, settled=_now_ms() - _ms(asking.grace_s)), asking)
+    before = _add_uneven(source, first, asking)
     unsigned = _unsigned(source, first)
     if not (first.breaks.count or legs):
         return _report(source, asking, first, Breaks(), {}, unsigned)
     asking.sleep(asking.grace_s)
-    again, legs_again = _read_again(source, manner, asking, first, legs)
-    _add_unequal(source, again, asking)
+    manner = replace(manner, settled=_settled(first) - _ms(asking.grace_s))
+    torn = any(each.what == TRADES for each in before)
+    again, legs_again = _read_again(source, manner, asking, first, legs, torn=torn)
+    after = _add_uneven(source, again, asking)
     breaks = first.breaks.lasting(again.breaks)
+    uneven, changing = _compared(breaks, before, after)
     in_flight = first.breaks.fewer(breaks)
+    in_flight["L007"] -= breaks.of[Problem.MOVING].count
     if not (again.reasons or again.trade_reasons):
         _add_legs(breaks, legs, legs_again, again)
         lasting = sum(breaks.of[problem].count for problem in (Problem.LEG_LOST, Problem.LEG_SPARE))
         in_flight["L004"] += (len(legs) if legs else 0) - lasting
-    return _report(source, asking, again, breaks, {} if again.reasons else in_flight, unsigned)
+    # What the first did not see, the second cannot confirm.
+    again.reasons = first.reasons + again.reasons
+    again.trade_reasons = first.trade_reasons + again.trade_reasons
+    report = _report(source, asking, again, breaks, {} if again.reasons else in_flight, unsigned)
+    return replace(report, uneven=uneven, changing=changing)
 
 
 def _ranges_for(source: Source) -> int:
@@ -118,25 +130,53 @@ def _ranges_for(source: Source) -> int:
 
 
 def _read_again(
-    source: Source, manner: Manner, asking: Asking, first: Reading, legs: Unmatched | None
+    source: Source, manner: Manner, asking: Asking, first: Reading, legs: Unmatched | None, *, torn: bool
 ) -> tuple[Reading, Unmatched | None]:
     """The second reading: of the ranges with breaks alone, unless trades and entries do not match or are not whole, for
-    a leg does not tell where the other side of it should be."""
-    of_trades = legs or first.breaks.count_of("L004")
+    a leg does not tell where the other side of it should be; nor, if sums over trades are `torn`, a sum."""
+    of_trades = legs or first.breaks.count_of("L004") or torn
     if not (of_trades or asking.of_part or first.reasons) and first.broken:
         return read_broken(source, manner, first), None
     wanted = np.concatenate([legs.lost, legs.spare]) if legs else manner.wanted
     return _read(source, replace(manner, wanted=wanted), asking)
 
 
-def _add_unequal(source: Source, reading: Reading, asking: Asking) -> None:
-    """Of all of a ledger, note the assets that are not conserved."""
-    if not (asking.of_part or reading.reasons or source.no_sums):
-        reading.breaks.merge(
-            unequal(
-                reading.sums, by_type=source.roles.has("type"), held=source.roles.has("held", "delta_held")
-            )
-        )
+def _now_ms() -> int:
+    return int(time.time() * 1000)
+
+
+def _ms(seconds: float) -> int:
+    return math.ceil(seconds * 1000)
+
+
+def _settled(first: Reading) -> int:
+    """Until when all entries are there, by the ledger's own clock, which may be slow."""
+    latest = max((each.latest for each in first.sums.values() if each.latest is not None), default=None)
+    return _now_ms() if latest is None else min(_now_ms(), latest)
+
+
+def _add_uneven(source: Source, reading: Reading, asking: Asking) -> list[Uneven]:
+    """Of all of a ledger, note the assets that are not conserved, and return them."""
+    if asking.of_part or reading.reasons or source.no_sums:
+        return []
+    has = source.roles.has
+    found = list(uneven(reading.sums, by_type=has("type"), held=has("held", "delta_held"), timed=has("time")))
+    for each in found:
+        reading.breaks.of[Problem.UNEQUAL].add(each.identity, [each.named(Problem.UNEQUAL)])
+    return found
+
+
+def _compared(
+    breaks: Breaks, before: Sequence[Uneven], after: Sequence[Uneven]
+) -> tuple[frozenset[Any], frozenset[Any]]:
+    """The assets that two readings show as not conserved, alike and each time otherwise; the latter are noted."""
+    known = {(each.code, each.what): int(each.identity[0]) for each in before}
+    seen = [each for each in after if (each.code, each.what) in known]
+    alike = [each for each in seen if known[each.code, each.what] == int(each.identity[0])]
+    changing = [each for each in seen if each not in alike]
+    for each in changing:
+        breaks.of[Problem.MOVING].add(each.identity, [each.named(Problem.MOVING)])
+    return frozenset(each.asset for each in alike), frozenset(each.asset for each in changing)
 
 
 def _report(

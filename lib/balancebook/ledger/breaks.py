@@ -50,6 +50,7 @@ class Problem(Enum):
     NO_REFERENCE = "L006", "reference missing", False
     UNEQUAL = "L007", "does not conserve"
     UNSUMMED = "L007", "cell missing", False
+    MOVING = "L007", "keeps changing", False
 
     @property
     def code(self) -> str:

@@ -180,11 +180,14 @@ class EntryReader:
         self._columns = ColumnReader(roles.types)
 
     def read(self, page: RawPage) -> Entries:
-        """The entries of a page. Raises PageError."""
+        """The entries of a page. A partition that holds a static cell alone has a row without an order, and no entry.
+
+        Raises PageError.
+        """
         columns = self._columns.read(page.body, page.start, page.rows)
         at = self.roles.at
         money = {role: self._money(columns, at[role]) for role in MONEY if role in at}
-        return Entries(
+        entries = Entries(
             account=columns.values[:, at["account"]],
             asset=columns.values[:, at["asset"]],
             order=columns.values[:, at["order"]],
@@ -196,6 +199,8 @@ class EntryReader:
             page=np.zeros(len(columns), np.int64),
             row=np.arange(len(columns)),
         )
+        there = columns.there[:, at["order"]]
+        return entries if there.all() else entries.take(np.flatnonzero(there))
 
     def key(self, entries: Entries, place: int) -> tuple[Any, Any, int]:
         """(account, asset, order) of an entry, as the driver decodes them."""

@@ -33,7 +33,7 @@ class Follower:
     kinds: what the ledger calls a kind -> one of rules.MOVEMENTS; the attribute has what stands for it in the column.
     """
 
-    def __init__(self, reader: EntryReader, kinds: Mapping[str, str]) -> None:
+    def __init__(self, reader: EntryReader, kinds: Mapping[str, str], settled: int | None = None) -> None:
         self._reader, self._roles = reader, reader.roles
         self.breaks = Breaks()
         self.entries = self.partitions = 0
@@ -42,7 +42,7 @@ class Follower:
         self._kinds = Kinds(self.kinds, held=self._roles.has("delta_held"))
         self._of_trades = self._kinds.table({DEBIT: 1, CREDIT: 1}, 0)
         self._of_orders = self._kinds.table({LOCK: 1, UNLOCK: 1, REFUND: 1}, 0)
-        self.sums = Sums(reader, self._kinds)
+        self.sums = Sums(reader, self._kinds, settled)
         ordered = self._roles.has("type", "reference", "delta_available", "delta_held")
         self._orders = Orders(self.kinds, self._noted) if ordered else None
 

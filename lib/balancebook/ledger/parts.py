@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import random
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from cassandra.metadata import Murmur3Token
 
-from balancebook.ledger.entries import Entries
+from balancebook.ledger.entries import Entries, Flags
 from balancebook.ledger.legs import Legs, leg_identities
-from balancebook.ledger.reading import Manner, Reading, Unmatched, follow, scan_entries
+from balancebook.ledger.reading import Manner, Piece, Reading, Unmatched, follow, scan_entries
 from balancebook.ledger.source import Source, TradeTable
-from balancebook.ledger.trades import TradeReader
+from balancebook.ledger.trades import TradePage, TradeReader
 from balancebook.store.errors import StoreError
 from balancebook.store.names import quote
 from balancebook.store.pace import waiting
 from balancebook.store.ranges import MAY_PASS, RangeTask
-from balancebook.store.raw import RawPage, raw_pages
-from balancebook.store.tokens import split_ring
+from balancebook.store.raw import RawPage, encode, raw_pages
+from balancebook.store.tokens import TokenRange, split_ring
 
 Kept = Sequence[tuple[Legs, Entries]]
 _IN_FLIGHT = 16
 # So fine that a range of a large ledger holds few accounts.
 _GRID = 4096
+_NOBODY = np.empty(0, np.int64)
 
 
 def read_accounts(
@@ -35,22 +38,37 @@ def read_accounts(
 
     Raises StoreError for non-retryable errors.
     """
+    reading, kept = Reading(), list[tuple[Legs, Entries]]()
+    for account in accounts:
+        if (piece := _read_account(source, account, manner, reading.reasons)) is not None:
+            reading.add(piece)
+            kept += piece.kept
+    if source.trades is None:
+        return reading, None
+    trades = _Trades(source, source.trades, kept, reading, manner)
+    mine = np.unique(np.concatenate([legs.codes[:, 1] for legs, _ in kept])) if kept else _NOBODY
+    wanted = [np.isin(page.legs.codes[:, 1], mine) for page in trades.pages]
+    # An entry that is not there can be all that an account has of an asset: then nobody has asked for that one.
+    for account in trades.parties(wanted) - set(accounts):
+        if (piece := _read_account(source, account, manner, reading.trade_reasons)) is not None:
+            kept += [trades.only_of(legs, entries) for legs, entries in piece.kept]
+            reading.named += piece.named
+    return reading, trades.unmatched(kept, wanted)
+
+
+def _read_account(
+    source: Source, account: tuple[Any, Any], manner: Manner, reasons: list[str]
+) -> Piece | None:
     columns = ", ".join(map(quote, source.roles.columns))
     given = " AND ".join(
         f"{quote(source.roles.columns[source.roles.at[role]])} = ?" for role in ("account", "asset")
     )
     cql = f"SELECT {columns} FROM {source.base.cql_name} WHERE {given}"
-    reading, kept = Reading(), list[tuple[Legs, Entries]]()
-    for account in accounts:
-        pages = raw_pages(source.reader, cql, account, wait=waiting(manner.pace))
-        try:
-            piece = follow(source, pages, manner)
-        except StoreError as error:
-            _note(reading.reasons, error)
-            continue
-        reading.add(piece)
-        kept += piece.kept
-    return reading, _with_trades(source, reading, kept, manner)
+    try:
+        return follow(source, raw_pages(source.reader, cql, account, wait=waiting(manner.pace)), manner)
+    except StoreError as error:
+        _note(reasons, error)
+        return None
 
 
 def read_sample(source: Source, ranges: int, manner: Manner) -> tuple[Reading, Unmatched | None]:
@@ -64,7 +82,10 @@ def read_sample(source: Source, ranges: int, manner: Manner) -> tuple[Reading, U
             reading.add(part.gathered)
             kept += part.gathered.kept
     reading.reasons += pieces.report.why_incomplete(source.base.cql_name, manner.budget_rows)
-    return reading, _with_trades(source, reading, kept, manner)
+    if source.trades is None:
+        return reading, None
+    trades = _Trades(source, source.trades, kept, reading, manner)
+    return reading, trades.unmatched(kept, [trades.within(page, drawn) for page in trades.pages])
 
 
 def _note(reasons: list[str], error: StoreError) -> None:
@@ -73,32 +94,68 @@ def _note(reasons: list[str], error: StoreError) -> None:
     reasons.append(str(error))
 
 
-def _with_trades(source: Source, reading: Reading, kept: Kept, manner: Manner) -> Unmatched | None:
-    """The legs of these accounts that trades alone have, and entries alone; None if there are no trades to ask."""
-    table = source.trades
-    if table is None:
-        return None
-    mine = [leg_identities(legs.codes) for legs, _ in kept]
-    here = np.concatenate(mine) if mine else np.empty(0, np.uint64)
-    owners = _owners(kept)
-    trades, theirs = TradeReader(source, table), [np.empty(0, np.uint64)]
-    for page in _trades_of(source, table, kept, reading, manner):
-        read = trades.read(page)
-        ours = np.array([tuple(row[1:3]) in owners for row in read.legs.codes.tolist()], bool)
-        wanted = leg_identities(read.legs.codes)[ours]
-        theirs.append(wanted)
-        reading.add_trades(trades, read, replace(manner, wanted=np.intersect1d(wanted, manner.wanted)))
-    there = np.concatenate(theirs)
-    spare = np.setdiff1d(here, there)
-    for legs, _ in kept:
-        of_incomplete = reading.of_incomplete(legs.codes[:, 0])
-        spare = np.setdiff1d(spare, leg_identities(legs.codes[of_incomplete]))
-    return Unmatched(lost=np.setdiff1d(there, here), spare=spare)
+class _Trades:
+    """The trades that some entries name, read by their ids."""
 
+    def __init__(
+        self, source: Source, table: TradeTable, kept: Kept, reading: Reading, manner: Manner
+    ) -> None:
+        self._source, self._table, self._reading, self._manner = source, table, reading, manner
+        self._reader = TradeReader(source, table)
+        self._asked = [np.unique(legs.codes[:, 0]) for legs, _ in kept]
+        self.pages = [self._reader.read(page) for page in _trades_of(source, table, kept, reading, manner)]
 
-def _owners(kept: Kept) -> set[tuple[int, ...]]:
-    """Account and asset, as the legs have them."""
-    return {tuple(row) for legs, _ in kept for row in np.unique(legs.codes[:, 1:3], axis=0).tolist()}
+    def parties(self, wanted: Sequence[Flags]) -> set[tuple[Any, Any]]:
+        """Account and asset of the wanted legs, which are flags for each page."""
+        return {
+            self._reader.party(page, place)
+            for page, some in zip(self.pages, wanted, strict=True)
+            for place in np.flatnonzero(some).tolist()
+        }
+
+    def within(self, page: TradePage, ranges: Sequence[TokenRange]) -> Flags:
+        """Which legs are of partitions in these token ranges."""
+        found = np.zeros(len(page.legs), bool)
+        ends = sorted(ranges)
+        for place in range(len(page.legs)):
+            token = self._token(*self._reader.party(page, place))
+            at = bisect_left(ends, (token,)) - 1
+            found[place] = at >= 0 and ends[at][0] < token <= ends[at][1]
+        return found
+
+    def _token(self, account: Any, asset: Any) -> int:
+        """The token of a partition of the ledger, as Murmur3Partitioner has it."""
+        roles, values = self._source.roles, {"account": account, "asset": asset}
+        by_name = {roles.columns[roles.at[role]]: role for role in values}
+        key = b""
+        for column in self._source.base.partition_key:
+            role = by_name[column.name]
+            cell = encode(self._source.types[roles.at[role]], values[role])
+            key += len(cell).to_bytes(2, "big") + cell + b"\0"
+        return int(Murmur3Token.hash_fn(key))
+
+    def only_of(self, legs: Legs, entries: Entries) -> tuple[Legs, Entries]:
+        """The legs that are of these trades."""
+        asked = np.concatenate(self._asked) if self._asked else _NOBODY
+        ours = np.flatnonzero(np.isin(legs.codes[:, 0], asked))
+        return Legs(legs.codes[ours], legs.place[ours]), entries
+
+    def unmatched(self, kept: Kept, wanted: Sequence[Flags]) -> Unmatched:
+        """The wanted legs of trades that no entry is, and entries that no leg is."""
+        mine = [leg_identities(legs.codes) for legs, _ in kept]
+        here = np.concatenate(mine) if mine else np.empty(0, np.uint64)
+        theirs = [np.empty(0, np.uint64)]
+        for page, some in zip(self.pages, wanted, strict=True):
+            ours = leg_identities(page.legs.codes)[some]
+            theirs.append(ours)
+            manner = replace(self._manner, wanted=np.intersect1d(ours, self._manner.wanted))
+            self._reading.add_trades(self._reader, page, manner)
+        there = np.concatenate(theirs)
+        spare = np.setdiff1d(here, there)
+        for legs, _ in kept:
+            of_incomplete = self._reading.of_incomplete(legs.codes[:, 0])
+            spare = np.setdiff1d(spare, leg_identities(legs.codes[of_incomplete]))
+        return Unmatched(lost=np.setdiff1d(there, here), spare=spare)
 
 
 def _trades_of(

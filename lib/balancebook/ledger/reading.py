@@ -118,7 +118,8 @@ class Reading:
 @dataclass(frozen=True)
 class Manner:
     """How to read. budget_rows: of each table. seed, cells: of the sketches. wanted: identities of legs to be named.
-    keep: whether the legs themselves are kept, beside their sketch."""
+    keep: whether the legs themselves are kept, beside their sketch. settled: what is dated later (ms) may lack entries
+    that belong to it."""
 
     ranges: int
     budget_rows: int | None
@@ -126,6 +127,7 @@ class Manner:
     cells: int = CELLS
     wanted: Hashes = field(default_factory=lambda: _NOTHING)
     keep: bool = False
+    settled: int | None = None
     pace: Pace | None = None
     progress: Callable[[Table, ScanReport], None] | None = None
 
@@ -194,7 +196,7 @@ def _read_entries(source: Source, manner: Manner, reading: Reading, tasks: Seque
 def follow(source: Source, pages: Iterator[RawPage], manner: Manner, sketch: Sketch | None = None) -> Piece:
     """Follow the entries of whole partitions; their legs are folded into the sketch. Raises StoreError."""
     reader = EntryReader(source.roles, source.types)
-    follower = Follower(reader, source.kinds)
+    follower = Follower(reader, source.kinds, manner.settled)
     legs = _entry_legs(source, follower)
     piece = Piece(follower.breaks, 0, 0, follower.sums.by_code, sketch)
 

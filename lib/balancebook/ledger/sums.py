@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import localcontext
 from typing import Any
@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 
 from balancebook.assets import EXACT, exact_sum
-from balancebook.ledger.breaks import Break, Breaks, Problem, identity_of, size_of
+from balancebook.ledger.breaks import Break, Hashes, Problem, identity_of, size_of
 from balancebook.ledger.entries import SUMS, Entries, EntryReader, Flags, Money, Numbers
 from balancebook.ledger.kinds import Kinds
 from balancebook.ledger.rules import CREDIT, DEBIT, DEPOSIT, WITHDRAW
 from balancebook.sketch.machine_code import Kernel
 
-IN, OUT, TRADED, OTHER, NEWEST = range(5)
+IN, OUT, TRADED, OTHER, FRESH, NEWEST = range(6)
+_PLACES = 6
+TRADES = "trades"
 _WHAT = {DEPOSIT: IN, WITHDRAW: OUT, DEBIT: TRADED, CREDIT: TRADED}
 _TOTALS = Kernel("columns_kernels.totals", "i8[:] i8[:] i8[:] i8[:] i8[:,:] i8[:,:]")
 
@@ -25,15 +27,19 @@ _TOTALS = Kernel("columns_kernels.totals", "i8[:] i8[:] i8[:] i8[:] i8[:,:] i8[:
 class AssetSums:
     """What the entries of one asset come to, available and held together, in the store's unit: int, or Decimal.
 
-    moved: by IN (deposits), OUT (withdrawals, negative), TRADED, OTHER (locks, unlocks, refunds, unknown types) and
-    NEWEST (the newest balances of all accounts). missing: how many amounts they lack; untyped: how many entries are
-    under OTHER only since they have no type.
+    moved: by IN (deposits), OUT (withdrawals, negative), TRADED, OTHER (locks, unlocks, refunds, unknown types), FRESH
+    (trades of which other entries may have come after they were looked for) and NEWEST (the newest balances of all
+    accounts). missing: how many amounts they lack; untyped: how many entries are under OTHER only since they have no
+    type, or are of trades and have no time. trades: how many are under TRADED, in a ledger without times. latest: a
+    time of the asset (ms); the largest of all assets is the newest time of the ledger.
     """
 
     asset: Any
-    moved: list[Any] = field(default_factory=lambda: [0] * 5)
+    moved: list[Any] = field(default_factory=lambda: [0] * _PLACES)
     missing: int = 0
     untyped: int = 0
+    trades: int = 0
+    latest: int | None = None
 
     @property
     def deltas(self) -> Any:
@@ -48,16 +54,20 @@ class AssetSums:
         ]
         self.missing += sign * other.missing
         self.untyped += sign * other.untyped
+        self.trades += sign * other.trades
+        self.latest = max((each for each in (self.latest, other.latest) if each is not None), default=None)
 
 
 class Sums:
     """Sums entries by asset. by_code: what they come to so far, by what stands for the asset in the column.
 
-    pairs: the balances, and what moves them, that are summed: those that the ledger has both columns of.
+    pairs: the balances, and what moves them, that are summed: those that the ledger has both columns of. settled: the
+    entries of a trade lie in partitions that are read at different moments; those that are newer than this (ms) are
+    FRESH. Without it, or in a ledger without times, none is.
     """
 
-    def __init__(self, reader: EntryReader, kinds: Kinds) -> None:
-        self._reader = reader
+    def __init__(self, reader: EntryReader, kinds: Kinds, settled: int | None = None) -> None:
+        self._reader, self._settled = reader, settled
         self._what = kinds.table(_WHAT, OTHER)
         self.pairs = tuple(pair for pair in SUMS if reader.roles.has(*pair))
         self.by_code: dict[int, AssetSums] = {}
@@ -65,12 +75,30 @@ class Sums:
     def moved(self, entries: Entries, places: Numbers | None) -> None:
         """Add what they move. places: of their kinds, if they have types."""
         what = np.full(len(entries), OTHER, np.int64) if places is None else self._what[places]
+        if self.pairs and places is not None:
+            what = self._by_time(entries, what)
         for _, delta in self.pairs:
             self._add(entries, what, entries.money[delta])
             self._lacking(entries, entries.missing[delta])
         if self.pairs and places is not None:
             for row in np.flatnonzero(entries.missing["type"]).tolist():
                 self._of(int(entries.asset[row]), entries, row).untyped += 1
+
+    def _by_time(self, entries: Entries, what: Numbers) -> Numbers:
+        """The same, of trades by their times; counts them."""
+        traded, times = what == TRADED, entries.other.get("time")
+        if times is not None and self._settled is not None:
+            what = np.where(traded & (times > self._settled), FRESH, what)
+            for row in np.flatnonzero(traded & entries.missing["time"]).tolist():
+                self._of(int(entries.asset[row]), entries, row).untyped += 1
+        if times is None:
+            for row in np.flatnonzero(traded).tolist():
+                self._of(int(entries.asset[row]), entries, row).trades += 1
+        elif len(dated := np.flatnonzero(~entries.missing["time"])):
+            row = int(dated[np.argmax(times[dated])])
+            sums = self._of(int(entries.asset[row]), entries, row)
+            sums.latest = max(int(times[row]), int(times[row]) if sums.latest is None else sums.latest)
+        return what
 
     def stand(self, entries: Entries) -> None:
         """Add their balances: they are the newest of their accounts."""
@@ -111,37 +139,54 @@ def add_sums(total: dict[int, AssetSums], more: Mapping[int, AssetSums], sign: i
         total.setdefault(code, AssetSums(sums.asset)).add(sums, sign)
 
 
-def unequal(sums: Mapping[int, AssetSums], *, by_type: bool, held: bool) -> Breaks:
+@dataclass(frozen=True, slots=True)
+class Uneven:
+    """An asset that is not conserved in one respect, `what`. code: what stands for it in the column."""
+
+    code: int
+    asset: Any
+    what: str
+    expected: Any
+    found: Any
+    trades: int
+
+    @property
+    def apart(self) -> Any:
+        """How much more was found."""
+        return exact_sum((self.found, exact_negative(self.expected)))
+
+    @property
+    def identity(self) -> Hashes:
+        """Of one element: equal in two readings if they see the same, of as many trades."""
+        numbers = np.array([self.code]), np.array([self.trades])
+        return identity_of(*numbers, np.array([self.what], object), np.array([self.apart], object))
+
+    def named(self, problem: Problem) -> Break:
+        """It, in full."""
+        size, identity = size_of(self.apart), int(self.identity[0])
+        return Break(
+            problem, (None, self.asset, None), self.what, self.expected, self.found, None, size, identity
+        )
+
+
+def uneven(sums: Mapping[int, AssetSums], *, by_type: bool, held: bool, timed: bool) -> Iterator[Uneven]:
     """The assets of a whole ledger that are not conserved.
 
     The newest balances of all accounts are what all entries moved. If entries have types, trades move nothing; nor, if
     there are held balances too, does what stays within an account: so that this is what came in less what went out.
-    Sums that lack an amount, or a type, are not judged.
+    Sums that lack an amount, or a type, are not judged. `timed`: whether entries have times. Without them two sums over
+    trades are alike only if they are of as many trades: of a ledger that goes on, each is of another moment.
     """
-    breaks = Breaks()
     for code, each in sums.items():
         if each.missing:
             continue
         typed = by_type and not each.untyped
-        asked = [("newest balances", each.deltas, each.moved[NEWEST])]
-        asked += [("trades", 0, each.moved[TRADED])] if typed else []
-        asked += [("other entries", 0, each.moved[OTHER])] if typed and held else []
-        for what, expected, found in asked:
+        asked = [("newest balances", each.deltas, each.moved[NEWEST], 0)]
+        asked += [(TRADES, 0, each.moved[TRADED], 0 if timed else each.trades)] if typed else []
+        asked += [("other entries", 0, each.moved[OTHER], 0)] if typed and held else []
+        for what, expected, found, trades in asked:
             if expected != found:
-                apart = exact_sum((found, exact_negative(expected)))
-                identity = identity_of(np.array([code]), np.array([what], object), np.array([apart], object))
-                broken = Break(
-                    Problem.UNEQUAL,
-                    (None, each.asset, None),
-                    what,
-                    expected,
-                    found,
-                    None,
-                    size_of(apart),
-                    int(identity[0]),
-                )
-                breaks.of[Problem.UNEQUAL].add(identity, [broken])
-    return breaks
+                yield Uneven(code, each.asset, what, expected, found, trades)
 
 
 def exact_negative(amount: Any) -> Any:
@@ -154,6 +199,7 @@ def _totals(assets: Numbers, what: Numbers, amounts: Numbers) -> tuple[Numbers, 
     """For each asset the row where it first is, and by `what` the sums of the upper and of the lower halves of its
     amounts."""
     runs = int(np.count_nonzero(assets[1:] != assets[:-1])) + 1
-    first, high, low = np.zeros(runs, np.int64), np.zeros((runs, 5), np.int64), np.zeros((runs, 5), np.int64)
+    first = np.zeros(runs, np.int64)
+    high, low = (np.zeros((runs, _PLACES), np.int64) for _ in range(2))
     count = _TOTALS(assets, what, amounts, first, high, low)
     return first[:count], high[:count], low[:count]

@@ -88,15 +88,12 @@ class TradeReader:
         identities = leg_identities(legs.codes)
         found = []
         for place in np.flatnonzero(among(legs.codes, wanted)).tolist():
-            # In four blocks: see legs_of_trades.
             which, row = divmod(int(legs.place[place]), len(columns))
-            account = (BUYER, BUYER, SELLER, SELLER)[which]
-            asset = (QUOTE, BASE, BASE, QUOTE)[which]
             amount = self._decoded(columns, row, QUANTITY if which in (1, 2) else AMOUNT)
             found.append(
                 Break(
                     Problem.LEG_LOST,
-                    (self._decoded(columns, row, account), self._decoded(columns, row, asset), None),
+                    (*self.party(page, place), None),
                     f"trade {self._decoded(columns, row, ID)}",
                     amount if which in (1, 3) else -amount,
                     None,
@@ -106,6 +103,13 @@ class TradeReader:
                 )
             )
         return found
+
+    def party(self, page: TradePage, place: int) -> tuple[Any, Any]:
+        """Account and asset of a leg, as the driver decodes them."""
+        # In four blocks: see legs_of_trades.
+        which, row = divmod(int(page.legs.place[place]), len(page.columns))
+        account, asset = (BUYER, BUYER, SELLER, SELLER)[which], (QUOTE, BASE, BASE, QUOTE)[which]
+        return self._decoded(page.columns, row, account), self._decoded(page.columns, row, asset)
 
     def _decoded(self, columns: Columns, row: int, at: int) -> Any:
         return decode([self._table.types[at]], [columns.cell(row, at)])[0]
