@@ -172,9 +172,10 @@ def test_more_than_it_can_hold_is_noticed(cells: int) -> None:
         assert not difference(LEDGER, rows, rows[left:], cells).complete
 
 
-@pytest.mark.parametrize("left", [1000, 4000])
+# The first level holds one row in 16, some 10,000 in all; the second one in 256.
+@pytest.mark.parametrize("left", [1000, 4000, 40_000])
 def test_how_many_there_are_is_estimated(left: int) -> None:
-    rows = ledger_rows(5000)
+    rows = ledger_rows(left + 1000)
     sketch = folded(new_sketch(LEDGER, 30), rows).subtract(folded(new_sketch(LEDGER, 30), rows[left:]))
     assert not sketch.peel().complete
     assert left / 2 < sketch.estimate() < left * 2
