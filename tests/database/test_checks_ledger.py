@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -625,6 +626,71 @@ def test_an_asset_that_nobody_asked_for_is_read_for_the_trades_that_name_it(
     monkeypatch.setattr(audited, "assets_in_base", without_bitcoin)
     result = run_check("L004", alone, user_id=1001)
     assert result.verdict is Verdict.PASS, result
+
+
+FILLS = (
+    "trade_id bigint, fill int, buyer_id bigint, seller_id bigint, base_asset_id int, quote_asset_id int, "
+)
+FILL = 10**12
+_HAS = {(each.user_id, each.asset_id) for each in ENTRIES}
+SELLER = next(user for user, _ in sorted(_HAS) if user > 1001 and {(user, 1), (user, USDT)} <= _HAS)
+
+
+@pytest.fixture
+def filled_twice(alone: Profile, books: Books, session: Session) -> Callable[[str], Profile]:
+    """filled_twice(key) -> a ledger of one trade more: two equal fills, each with its entries. key: of the trades."""
+
+    def made(key: str) -> Profile:
+        session.execute(
+            f"CREATE TABLE {alone.keyspace}.fills ({FILLS} quantity bigint, quote_amount bigint, PRIMARY KEY ({key}))"
+        )
+        names = "trade_id, buyer_id, seller_id, base_asset_id, quote_asset_id, quantity, quote_amount"
+        for each in SETTLED:
+            _fill(session, alone.keyspace, names, 0, [getattr(each, name) for name in names.split(", ")])
+        for fill in (1, 2):
+            _fill(session, alone.keyspace, names, fill, [FILL, 1001, SELLER, 1, USDT, 10, 20])
+            books.entry(1001, USDT, "trade_debit", 0, -20, ref_id=FILL)
+            books.entry(1001, 1, "trade_credit", 10, ref_id=FILL)
+            books.entry(SELLER, 1, "trade_debit", 0, -10, ref_id=FILL)
+            books.entry(SELLER, USDT, "trade_credit", 20, ref_id=FILL)
+        trades = alone.trades.model_copy(update={"table": "fills"})
+        return alone.model_copy(update={"trades": trades})
+
+    return made
+
+
+def _fill(session: Session, keyspace: str, names: str, fill: int, values: list[int]) -> None:
+    places = ", ".join(["%s"] * (len(values) + 1))
+    session.execute(f"INSERT INTO {keyspace}.fills ({names}, fill) VALUES ({places})", (*values, fill))
+
+
+@pytest.mark.usefixtures("coarse")
+def test_two_equal_fills_of_a_trade_are_two(filled_twice: Callable[[str], Profile], session: Session) -> None:
+    profile = filled_twice("trade_id, fill")
+    scopes: tuple[tuple[dict[str, Any], int], ...] = (({}, 4), ({"user_id": 1001}, 2), ({"sample": 64}, 4))
+    for scope, _ in scopes:
+        assert run_check("L004", profile, **scope).verdict is Verdict.PASS, scope
+    session.execute(f"DELETE FROM {profile.keyspace}.fills WHERE trade_id = {FILL} AND fill = 2")
+    for scope, spare in scopes:
+        result = run_check("L004", profile, **scope)
+        assert (result.verdict, result.counts["no_such_trade"]) == (Verdict.FAIL, spare), scope
+        assert result.counts["no_such_entry"] == 0
+
+
+def test_fills_that_lie_apart_are_compared_only_as_a_whole(
+    filled_twice: Callable[[str], Profile], session: Session
+) -> None:
+    profile = filled_twice("fill, trade_id")
+    assert run_check("L004", profile).verdict is Verdict.PASS
+    result = run_check("L004", profile, user_id=1001)
+    assert result.verdict is Verdict.UNKNOWN
+    assert (
+        '"fills" cannot be asked for single trades: its partition key is fill, not trade_id' in result.message
+    )
+    session.execute(f"DELETE FROM {profile.keyspace}.fills WHERE trade_id = {FILL} AND fill = 2")
+    result = run_check("L004", profile)
+    found = result.verdict, result.counts["no_such_trade"], result.counts["no_such_entry"]
+    assert found == (Verdict.FAIL, 4, 0)
 
 
 def debit_of(trade: SettledTrade) -> int:

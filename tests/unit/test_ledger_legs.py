@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -25,6 +26,7 @@ from balancebook.ledger.legs import (
     as_code,
     leg_identities,
     legs_of_trades,
+    without_pairs,
 )
 from balancebook.ledger.rules import MOVEMENTS
 from balancebook.ledger.source import TradeTable
@@ -108,6 +110,23 @@ def test_what_one_side_alone_has_is_left(data: st.DataObject) -> None:
 
 def leg_of(row: Row) -> tuple[int, ...]:
     return tuple(row[name] for name in ("ref_id", "user_id", "asset_id", "delta_avail", "delta_frozen"))
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3)), max_size=12),
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3)), max_size=12),
+)
+def test_equal_legs_cancel_whatever_their_numbers(
+    lost: list[tuple[int, int]], spare: list[tuple[int, int]]
+) -> None:
+    """(amount, nth) of each leg."""
+    codes = [
+        np.array([[1, 2, 3, amount, 0, nth] for amount, nth in some], np.int64).reshape(-1, 6)
+        for some in (lost, spare)
+    ]
+    left = without_pairs(*codes)
+    counts = [Counter(amount for amount, _ in some) for some in (lost, spare)]
+    assert [Counter(some[:, 3].tolist()) for some in left] == [counts[0] - counts[1], counts[1] - counts[0]]
 
 
 def test_codes_of_amounts_are_of_their_value() -> None:

@@ -119,10 +119,14 @@ def finding(ctx: Context, code: str, well: str, scope: Scope) -> Finding:
 def _why_not_all(report: AuditReport, code: str) -> str:
     """Why what was read does not stand for all, a sentence; empty if it does."""
     if report.reasons:
-        return f"Not all of the ledger was read: {'; '.join(report.reasons)}."
+        return f"Not all of the ledger was read: {_joined(report.reasons)}."
     if code == "L004" and report.trade_reasons:
-        return f"Not all trades were compared: {'; '.join(report.trade_reasons)}."
+        return f"Not all trades were compared: {_joined(report.trade_reasons)}."
     return ""
+
+
+def _joined(reasons: tuple[str, ...]) -> str:
+    return "; ".join(reason.rstrip(".") for reason in reasons)
 
 
 def _in_flight(report: AuditReport, code: str) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 
 from balancebook.ledger.breaks import Breaks, Findings, Problem
 from balancebook.ledger.entries import SUMS
-from balancebook.ledger.legs import COLUMNS, LAYOUT, leg_identities
+from balancebook.ledger.legs import COLUMNS, LAYOUT, leg_identities, without_pairs
 from balancebook.ledger.parts import read_accounts, read_sample
 from balancebook.ledger.reading import Manner, Reading, Unmatched, read_all, read_broken
 from balancebook.ledger.source import Source
@@ -260,9 +260,9 @@ def _unmatched(items: Items, reading: Reading) -> Unmatched:
     cell: such a trade is named itself."""
     cells = b"".join(b"".join(LAYOUT.key_cells(words)) for _, words, _ in items)
     codes = np.frombuffer(cells, ">i8").reshape(-1, len(COLUMNS)).astype(np.int64)
-    identities = leg_identities(codes)
     spare = (items.signs < 0) & ~reading.of_incomplete(codes[:, 0])
-    return Unmatched(lost=identities[items.signs > 0], spare=identities[spare])
+    lost_codes, spare_codes = without_pairs(codes[items.signs > 0], codes[spare])
+    return Unmatched(lost=leg_identities(lost_codes), spare=leg_identities(spare_codes))
 
 
 def _add_legs(breaks: Breaks, first: Unmatched | None, again: Unmatched | None, reading: Reading) -> None:

@@ -180,10 +180,39 @@ def legs_of_trades(trades: Trades, *, held: bool, by_text: bool) -> Legs:
     place = np.flatnonzero(there)
     if len(place) < len(codes):
         codes = codes[place]
-    # Only a user who trades with himself can have equal legs of a trade.
+    # Of one row only a user who trades with himself has equal legs.
     if (trades.buyer == trades.seller).any():
-        codes[:, -1] = _nth(identity_of(*(codes[:, column] for column in range(len(COLUMNS) - 1))))
+        codes[:, -1] = count_equal(codes)
     return Legs(codes, place)
+
+
+def count_equal(codes: Numbers) -> Numbers:
+    """The `nth` of each of these legs: how many equal ones come before it."""
+    return _nth(_without_nth(codes))
+
+
+def _without_nth(codes: Numbers) -> Hashes:
+    return identity_of(*(np.ascontiguousarray(codes[:, column]) for column in range(len(COLUMNS) - 1)))
+
+
+def without_pairs(lost: Numbers, spare: Numbers) -> tuple[Numbers, Numbers]:
+    """The legs that are left if each lost one is taken for an equal spare one, whatever their `nth`.
+
+    Rows of one trade, its fills, may lie in different partitions: then nobody has counted their equal legs.
+    """
+    mine, theirs = _without_nth(lost), _without_nth(spare)
+    places = _nth(mine), _nth(theirs)
+    paired = [
+        _nth_of_each(one, other, place)
+        for one, other, place in ((mine, theirs, places[0]), (theirs, mine, places[1]))
+    ]
+    return lost[~paired[0]], spare[~paired[1]]
+
+
+def _nth_of_each(keys: Hashes, others: Hashes, nth: Numbers) -> Flags:
+    """Which keys have a partner: there are more equal ones among the others than come before it."""
+    found: Flags = nth < _count(np.sort(others), keys)
+    return found
 
 
 def _less(amount: Money) -> Money:

@@ -13,10 +13,10 @@ import numpy as np
 from cassandra.metadata import Murmur3Token
 
 from balancebook.ledger.entries import Entries, Flags
-from balancebook.ledger.legs import Legs, leg_identities
+from balancebook.ledger.legs import Legs, count_equal, leg_identities
 from balancebook.ledger.reading import Manner, Piece, Reading, Unmatched, follow, scan_entries
 from balancebook.ledger.source import Source, TradeTable
-from balancebook.ledger.trades import TradePage, TradeReader
+from balancebook.ledger.trades import ID, TradePage, TradeReader
 from balancebook.store.errors import StoreError
 from balancebook.store.names import quote
 from balancebook.store.pace import waiting
@@ -103,7 +103,20 @@ class _Trades:
         self._source, self._table, self._reading, self._manner = source, table, reading, manner
         self._reader = TradeReader(source, table)
         self._asked = [np.unique(legs.codes[:, 0]) for legs, _ in kept]
+        self.pages: list[TradePage] = []
+        if [column.name for column in table.table.partition_key] != [table.columns[ID]]:
+            reading.trade_reasons.append(
+                f"{table.table.cql_name} cannot be asked for single trades: its partition key is "
+                f"{', '.join(column.name for column in table.table.partition_key)}, not {table.columns[ID]}; the audit "
+                "of the whole ledger reads all of it"
+            )
+            return
         self.pages = [self._reader.read(page) for page in _trades_of(source, table, kept, reading, manner)]
+        # Rows of one trade, its fills, may have equal legs, on several pages.
+        codes = [page.legs.codes for page in self.pages]
+        counted = count_equal(np.concatenate(codes)) if codes else _NOBODY
+        for each, nth in zip(codes, np.split(counted, np.cumsum(list(map(len, codes)))[:-1]), strict=False):
+            each[:, -1] = nth
 
     def parties(self, wanted: Sequence[Flags]) -> set[tuple[Any, Any]]:
         """Account and asset of the wanted legs, which are flags for each page."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from balancebook.ledger.breaks import Break, Breaks, Hashes, Problem, identity_of, noted, size_of
 from balancebook.ledger.entries import Flags, Numbers, money_of
-from balancebook.ledger.legs import Legs, Trades, among, leg_identities, legs_of_trades
+from balancebook.ledger.legs import Legs, Trades, among, count_equal, leg_identities, legs_of_trades
 from balancebook.ledger.source import Source, TradeTable
 from balancebook.sketch.columns import ColumnReader, Columns
 from balancebook.store.raw import RawPage, decode
@@ -32,6 +32,9 @@ class TradeReader:
         self._table, self._by_text = table, source.by_text
         self._held = source.roles.has("delta_held")
         self._columns = ColumnReader(table.cql_types)
+        # Else there can be several rows of one trade, with equal legs.
+        key = (*table.table.partition_key, *table.table.clustering_key)
+        self._one_row = [column.name for column in key] == [table.columns[ID]]
 
     def read(self, page: RawPage) -> TradePage:
         """The trades of a page and their legs. Raises PageError."""
@@ -45,7 +48,10 @@ class TradeReader:
         quantity, amount = (amounts for amounts, _ in money)
         trade, buyer, seller, base, quote = (columns.values[:, at] for at in keys)
         trades = Trades(trade, buyer, seller, base, quote, quantity, amount, there)
-        return TradePage(columns, legs_of_trades(trades, held=self._held, by_text=self._by_text), there)
+        legs = legs_of_trades(trades, held=self._held, by_text=self._by_text)
+        if not self._one_row:
+            legs.codes[:, -1] = count_equal(legs.codes)
+        return TradePage(columns, legs, there)
 
     def note_incomplete(self, page: TradePage, breaks: Breaks) -> Numbers:
         """Note the trades of a page that lack a cell. Returns what stands for their ids."""
