@@ -588,6 +588,9 @@ def test_one_user_or_a_sample(alone: Profile, books: Books) -> None:
         ("no such trade", 1001, "USDT", spare.seq, "nothing", "0.00000001"),
     ]
     assert run_check("L001", alone, user_id=1004).message.endswith("accounts of user 1004).")
+    known = run_check("L001", alone, user_id=1004, assets_from="known")
+    assert known.verdict is Verdict.PASS
+    assert known.message.endswith("; not seen: an asset of the base that none of these three holds.")
     assert run_check("L001", alone, user_id=424242).verdict is Verdict.UNKNOWN
     everywhere = run_check("L001", alone, sample=64)
     assert everywhere.samples == run_check("L001", alone).samples

@@ -57,20 +57,22 @@ def audited(ctx: Context, scope: Scope) -> AuditReport:
     done = _audits.setdefault(ctx.reader, {})
     if scope not in done:
         # First, since what was asked comes before what is there.
-        accounts = _accounts(ctx, scope)
+        accounts, note = _accounts(ctx, scope)
         source = open_source(ctx.reader, ctx.target.base, ctx.profile)
         pace = pace_of(ctx.reader, ctx.view, None, paced=not ctx.profile.embedded)
         with pace or nullcontext(), Display() as display:
-            done[scope] = audit(source, replace(_asking(ctx, scope, accounts, pace), step=display))
+            report = audit(source, replace(_asking(ctx, scope, accounts, pace), step=display))
+        done[scope] = replace(report, unseen=note)
     return done[scope]
 
 
-def _accounts(ctx: Context, scope: Scope) -> list[tuple[Any, Any]] | None:
-    """(account, asset) of those that are asked for, if it is not all."""
+def _accounts(ctx: Context, scope: Scope) -> tuple[list[tuple[Any, Any]] | None, str]:
+    """(account, asset) of those that are asked for, if it is not all; and what may be missing there."""
     if scope.user_id is None:
-        return None
+        return None, ""
     account = ctx.account(scope.user_id)
-    return [(account, asset) for asset in assets_in_base(ctx, account, scope.assets_from).assets]
+    found = assets_in_base(ctx, account, scope.assets_from)
+    return [(account, asset) for asset in found.assets], found.note if found.source == "known" else ""
 
 
 def _asking(ctx: Context, scope: Scope, accounts: list[tuple[Any, Any]] | None, pace: Pace | None) -> Asking:
@@ -113,7 +115,8 @@ def finding(ctx: Context, code: str, well: str, scope: Scope) -> Finding:
     if not report.entries:
         return unknown(f"There is no entry{_whose(scope)}: nothing to explain.", counts=counts)
     read = f"{report.entries:,} entries of {report.partitions:,} accounts{_whose(scope)}"
-    return passed(f"{well} ({read}).{_in_flight(report, code)}", counts=counts)
+    seen = f" {report.unseen}" if report.unseen else ""
+    return passed(f"{well} ({read}).{_in_flight(report, code)}{seen}", counts=counts)
 
 
 def _why_not_all(report: AuditReport, code: str) -> str:

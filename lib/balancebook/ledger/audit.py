@@ -45,7 +45,8 @@ class AuditReport:
     no_sums: why nothing was summed. in_flight: by code, how many breaks of the first reading the second has explained.
     sums: by asset, of what was read; uneven: the assets that are not conserved; changing: those that two readings show
     as not conserved, each time otherwise. of_part: whether not all was asked for.
-    unsigned: why amounts cannot be judged, since they have no signs (see signs).
+    unsigned: why amounts cannot be judged, since they have no signs (see signs). unseen: what was not asked for, and may
+    be there.
     """
 
     breaks: Breaks
@@ -62,6 +63,7 @@ class AuditReport:
     changing: frozenset[Any] = frozenset()
     of_part: bool = False
     unsigned: str = ""
+    unseen: str = ""
 
 
 @dataclass(frozen=True)
