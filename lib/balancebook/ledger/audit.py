@@ -44,9 +44,8 @@ class AuditReport:
     complete, if so; trade_reasons: why what it says of trades is not. no_trades: why there is no trade to compare;
     no_sums: why nothing was summed. in_flight: by code, how many breaks of the first reading the second has explained.
     sums: by asset, of what was read; uneven: the assets that are not conserved; changing: those that two readings show
-    as not conserved, each time otherwise. of_part: whether not all was asked for.
-    unsigned: why amounts cannot be judged, since they have no signs (see signs). unseen: what was not asked for, and may
-    be there.
+    as not conserved, each time otherwise. of_part: whether not all was asked for. unsigned: why amounts cannot be
+    judged, since they have no signs (see signs). unseen: what was not asked for, and may be there.
     """
 
     breaks: Breaks
