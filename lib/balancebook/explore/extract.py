@@ -233,7 +233,7 @@ def _money(some: Sequence[Entries | None], role: str, kind: pa.DataType) -> pa.C
         )
     except pa.ArrowInvalid as error:
         raise BalancebookError(
-            f"An amount ({role}) has more than {_DIGITS} digits, {kind.scale} of them decimals: {error}.",
+            f"An amount ({role}) has more than {_DIGITS} digits, {kind.scale} of them decimals.",
             "Parquet's decimals hold no more; ask for single accounts instead.",
         ) from error
 

@@ -177,7 +177,7 @@ def _idle(view: View, node: NodeBuild) -> str:
 
 
 def _unreported(node: NodeBuild) -> str:
-    said = "has no row" if node.status == "none" else f"says {node.status}"
+    said = "has no row" if node.status == "none" else f"says {node.status or 'nothing'}"
     return (
         f"{node.address} has finished the build by its own table, and {said} in "
         "system_distributed.view_build_status. No restart or ALTER changes that: the node has nothing left to build."
