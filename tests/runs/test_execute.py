@@ -24,6 +24,8 @@ from balancebook.runs.publish import write_index
 from balancebook.verdict import Verdict
 from runs.notebooks import code_cell, make_job, write_notebook
 
+pytestmark = pytest.mark.e2e
+
 SECRET = 'pa"ss<w>örd'
 
 

@@ -29,6 +29,8 @@ from balancebook.runs.catalogue import find_entry
 from balancebook.settings import SettingsError
 from ports import free_ports
 
+pytestmark = pytest.mark.e2e
+
 TOKEN = "lab-test"
 WITHIN_S = 60
 

@@ -231,14 +231,19 @@ class Pace:
             rate, reason = self._rate(now), self._throttle.reason(now) if self._throttle else ""
             if self._failing_since is not None:
                 reason = "reads of the view fail or have no answer"
-            paused = self._throttle is not None and self._throttle.paused
-            pauses = self._throttle.pauses if self._throttle else 0
-        if reason or paused:
-            # Before the first pause the rate only grows, and what holds the scan back are its pages.
-            slow = f"throttled to {rate:,.0f} rows/s" if pauses else "throttled to one page at a time"
-            state = "paused" if paused or not rate else slow
-            return f"{state}: {reason or 'balance queries are slow'}"
+            if reason or (self._throttle and self._throttle.paused):
+                return f"{self._held(rate, now)}: {reason or 'balance queries are slow'}"
         return f"at most {self._most:,.0f} rows/s, as asked for" if rate == self._most < math.inf else ""
+
+    def _held(self, rate: float, now: float) -> str:
+        throttle = self._throttle
+        if not rate or (throttle and throttle.paused):
+            return "paused"
+        if throttle and not throttle.pauses:
+            # Before the first pause the rate only grows: what holds the scan back is how many pages it reads at a time.
+            pages = throttle.readers(WARY, now)
+            return f"throttled to {pages} page{'s' * (pages > 1)} at a time"
+        return f"throttled to {rate:,.0f} rows/s"
 
     @property
     def allowed(self) -> float:

@@ -146,7 +146,7 @@ class Throttle:
                 "the scan is not the cause"
             )
         if self._alone_ms > self.limit_ms:
-            return f"balance queries take {self._alone_ms:.1f} ms without the scan ({limit})"
+            return f"balance queries take {self.baseline_ms:.1f} ms without the scan ({limit})"
         near_ms = max((ms for _, ms in self._window if math.isfinite(ms)), default=0.0)
         if hurt_ms := self._hurt_lately(now) or (0.0 if self._well else near_ms):
             return f"balance queries took {hurt_ms:.1f} ms beside the scan ({limit})"
