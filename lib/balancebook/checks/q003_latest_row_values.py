@@ -60,13 +60,7 @@ def judge_cells(
         true = base[asset]
         if true is None:
             wrong.append(
-                {
-                    "asset": name(asset),
-                    "order": row.order,
-                    "column": "all",
-                    "base": "no such row",
-                    "answer": "a row",
-                }
+                {"asset": name(asset), "order": row.order, "column": None, "base": None, "answer": None}
             )
             continue
         wrong += [
