@@ -222,6 +222,36 @@ def test_trades_that_go_on_in_equal_amounts_are_no_breaks(alone: Profile, books:
     assert (result.verdict, result.counts["does_not_conserve"]) == (Verdict.FAIL, 1)
 
 
+def test_the_newest_trade_of_a_ledger_that_stands_still_is_judged(alone: Profile, books: Books) -> None:
+    """A second reading goes by the ledger's own clock, which stands still as well."""
+    newest = max(each.created_at for each in ENTRIES)
+    books.entry(1001, 1, "trade_credit", 3, ref_id=10**12, created_at=newest)
+    result = run_check("L007", alone)
+    assert (result.verdict, result.counts["does_not_conserve"]) == (Verdict.FAIL, 1)
+
+
+@pytest.mark.parametrize(("years", "verdict"), [(0, Verdict.PASS), (100, Verdict.UNKNOWN)])
+def test_trades_of_which_all_are_dated_ahead_prove_nothing(
+    alone: Profile, session: Session, years: int, verdict: Verdict
+) -> None:
+    """As where the column of times holds microseconds."""
+    at = 1_700_000_000_000 + years * 365 * 86_400_000
+    moves = (
+        (1, 1, 100, 100, "deposit", 1),
+        (1, 2, -5, 95, "trade_debit", at),
+        (2, 1, 5, 5, "trade_credit", at + 1),
+    )
+    for user, seq, delta, stands, kind, created_at in moves:
+        session.execute(
+            f"INSERT INTO {alone.keyspace}.{LEDGER} (user_id, asset_id, seq, delta_avail, delta_frozen, avail, frozen, "
+            f"event_type, ref_id, created_at) "
+            f"VALUES ({user}, 1, {seq}, {delta}, 0, {stands}, 0, '{kind}', 1, {created_at})"
+        )
+    result = run_check("L007", alone)
+    assert result.verdict is verdict, result
+    assert ("None of the 2 entries of trades is older" in result.message) is (verdict is Verdict.UNKNOWN)
+
+
 def test_what_the_first_reading_did_not_see_is_not_explained_by_the_second(
     monkeypatch: pytest.MonkeyPatch, alone: Profile, books: Books
 ) -> None:

@@ -584,6 +584,7 @@ def test_trades_are_fresh_by_their_times_whatever_the_pages() -> None:
         for place, traded in ((0, [0, 9]), (1, [5, 4]), (2, [2, 7]), (3, [9, 0])):
             sums = followed(rows, page=page, settled=times[place]).sums.by_code[rows[0]["asset_id"]]
             assert [sums.moved[TRADED], sums.moved[FRESH]] == traded
+            assert (sums.trades, sums.fresh) == (place, 3 - place)
             assert (sums.deltas, sums.moved[IN], sums.latest) == (109, 100, max(times))
     # Without a time it is not known of which kind a trade is; a deposit's is not asked for.
     rows[1]["created_at"] = None

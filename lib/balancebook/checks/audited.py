@@ -125,7 +125,18 @@ def _why_not_all(report: AuditReport, code: str) -> str:
         return f"Not all of the ledger was read: {_joined(report.reasons)}."
     if code == "L004" and report.trade_reasons:
         return f"Not all trades were compared: {_joined(report.trade_reasons)}."
-    return ""
+    return _all_fresh(report) if code == "L007" else ""
+
+
+def _all_fresh(report: AuditReport) -> str:
+    """Why no sum over trades was judged, if there are trades."""
+    fresh = sum(each.fresh for each in report.sums)
+    if not fresh or any(each.trades for each in report.sums):
+        return ""
+    return (
+        f"None of the {fresh:,} entries of trades is older than the grace period, so they prove nothing: is the column "
+        "of the role time, under [ledger] in the profile, in milliseconds?"
+    )
 
 
 def _joined(reasons: tuple[str, ...]) -> str:

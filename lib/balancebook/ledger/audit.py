@@ -100,13 +100,13 @@ def audit(source: Source, asking: Asking) -> AuditReport:
         pace=asking.pace,
         progress=_Passes(asking.step) if asking.step else None,
     )
-    first, legs = _read(source, replace(manner, settled=_now_ms() - _ms(asking.grace_s)), asking)
+    first, legs = _read(source, replace(manner, settled=_due(asking)), asking)
     before = _add_uneven(source, first, asking)
     unsigned = _unsigned(source, first)
     if not (first.breaks.count or legs):
         return _report(source, asking, first, Breaks(), {}, unsigned)
     asking.sleep(asking.grace_s)
-    manner = replace(manner, settled=_settled(first) - _ms(asking.grace_s))
+    manner = replace(manner, settled=min([_due(asking), *_latest(first)]))
     torn = any(each.what == TRADES for each in before)
     again, legs_again = _read_again(source, manner, asking, first, legs, torn=torn)
     after = _add_uneven(source, again, asking)
@@ -142,18 +142,16 @@ def _read_again(
     return _read(source, replace(manner, wanted=wanted), asking)
 
 
-def _now_ms() -> int:
-    return int(time.time() * 1000)
+def _due(asking: Asking) -> int:
+    """What is dated until then (ms) is there by now with all that belongs to it."""
+    return int(time.time() * 1000) - math.ceil(asking.grace_s * 1000)
 
 
-def _ms(seconds: float) -> int:
-    return math.ceil(seconds * 1000)
-
-
-def _settled(first: Reading) -> int:
-    """Until when all entries are there, by the ledger's own clock, which may be slow."""
-    latest = max((each.latest for each in first.sums.values() if each.latest is not None), default=None)
-    return _now_ms() if latest is None else min(_now_ms(), latest)
+def _latest(reading: Reading) -> list[int]:
+    """The newest time (ms) that a reading has seen, if any: a grace period later all until then is there, by a clock of
+    the ledger's own that is slow, too."""
+    times = [each.latest for each in reading.sums.values() if each.latest is not None]
+    return [max(times)] if times else []
 
 
 def _add_uneven(source: Source, reading: Reading, asking: Asking) -> list[Uneven]:

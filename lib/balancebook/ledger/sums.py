@@ -30,8 +30,8 @@ class AssetSums:
     moved: by IN (deposits), OUT (withdrawals, negative), TRADED, OTHER (locks, unlocks, refunds, unknown types), FRESH
     (trades of which other entries may have come after they were looked for) and NEWEST (the newest balances of all
     accounts). missing: how many amounts they lack; untyped: how many entries are under OTHER only since they have no
-    type, or are of trades and have no time. trades: how many are under TRADED, in a ledger without times. latest: a
-    time of the asset (ms); the largest of all assets is the newest time of the ledger.
+    type, or are of trades and have no time. trades: how many are under TRADED. latest: a time of the asset (ms). fresh:
+    how many entries are under FRESH. Of the last two only the largest and the sum over all assets mean something.
     """
 
     asset: Any
@@ -40,6 +40,7 @@ class AssetSums:
     untyped: int = 0
     trades: int = 0
     latest: int | None = None
+    fresh: int = 0
 
     @property
     def deltas(self) -> Any:
@@ -55,6 +56,7 @@ class AssetSums:
         self.missing += sign * other.missing
         self.untyped += sign * other.untyped
         self.trades += sign * other.trades
+        self.fresh += sign * other.fresh
         self.latest = max((each for each in (self.latest, other.latest) if each is not None), default=None)
 
 
@@ -88,13 +90,19 @@ class Sums:
         """The same, of trades by their times; counts them."""
         traded, times = what == TRADED, entries.other.get("time")
         if times is not None and self._settled is not None:
-            what = np.where(traded & (times > self._settled), FRESH, what)
+            fresh = np.flatnonzero(traded & (times > self._settled))
+            if len(fresh):
+                what[fresh] = FRESH
+                self._of(int(entries.asset[fresh[0]]), entries, int(fresh[0])).fresh += len(fresh)
             for row in np.flatnonzero(traded & entries.missing["time"]).tolist():
                 self._of(int(entries.asset[row]), entries, row).untyped += 1
+        rows = np.flatnonzero(what == TRADED)
+        codes, firsts, counts = np.unique(entries.asset[rows], return_index=True, return_counts=True)
+        for code, first, count in zip(codes.tolist(), firsts.tolist(), counts.tolist(), strict=True):
+            self._of(code, entries, int(rows[first])).trades += count
         if times is None:
-            for row in np.flatnonzero(traded).tolist():
-                self._of(int(entries.asset[row]), entries, row).trades += 1
-        elif len(dated := np.flatnonzero(~entries.missing["time"])):
+            return what
+        if len(dated := np.flatnonzero(~entries.missing["time"])):
             row = int(dated[np.argmax(times[dated])])
             sums = self._of(int(entries.asset[row]), entries, row)
             sums.latest = max(int(times[row]), int(times[row]) if sums.latest is None else sums.latest)
