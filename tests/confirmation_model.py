@@ -80,7 +80,7 @@ class Merged:
         return copy
 
     def row(self, now: float) -> dict[str, Live] | None:
-        """The row's live cells; None if there is no row."""
+        """The row's live cells; None if there is none."""
         live = {
             name: Live(value, at, int(until - now) if expires else None)
             for name, (at, dead, expires, value, until) in self.best.items()

@@ -1,4 +1,4 @@
-"""A row that the view has lost for good is in step whenever the base has it not: that is no pass."""
+"""A row that the view has lost for good is in step whenever it is missing from the base: that is not a pass."""
 
 from __future__ import annotations
 

@@ -106,8 +106,8 @@ def finding(ctx: Context, code: str, well: str, scope: Scope) -> Finding:
             counts=counts,
         )
     if any(report.breaks.of[problem].count for problem in problems if problem.proves):
-        told = [_told(ctx, report, problems), _why_not_all(report, code)]
-        return failed(" ".join(filter(None, told)), counts=counts, samples=samples)
+        sentences = [_told(ctx, report, problems), _why_not_all(report, code)]
+        return failed(" ".join(filter(None, sentences)), counts=counts, samples=samples)
     if why := _why_not_all(report, code):
         return unknown(why, counts=counts)
     if samples:

@@ -198,7 +198,7 @@ def _without_nth(codes: Numbers) -> Hashes:
 def without_pairs(lost: Numbers, spare: Numbers) -> tuple[Numbers, Numbers]:
     """The legs that are left if each lost one is taken for an equal spare one, whatever their `nth`.
 
-    Rows of one trade, its fills, may lie in different partitions: then nobody has counted their equal legs.
+    Rows of one trade, its fills, may lie in different partitions: then their equal legs were not counted.
     """
     mine, theirs = _without_nth(lost), _without_nth(spare)
     places = _nth(mine), _nth(theirs)

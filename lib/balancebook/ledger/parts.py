@@ -48,7 +48,7 @@ def read_accounts(
     trades = _Trades(source, source.trades, kept, reading, manner)
     mine = np.unique(np.concatenate([legs.codes[:, 1] for legs, _ in kept])) if kept else _NOBODY
     wanted = [np.isin(page.legs.codes[:, 1], mine) for page in trades.pages]
-    # An entry that is not there can be all that an account has of an asset: then nobody has asked for that one.
+    # An entry that is not there can be all that an account has of an asset: then that asset was not asked for.
     for account in trades.parties(wanted) - set(accounts):
         if (piece := _read_account(source, account, manner, reading.trade_reasons)) is not None:
             kept += [trades.only_of(legs, entries) for legs, entries in piece.kept]

@@ -183,7 +183,7 @@ def uneven(sums: Mapping[int, AssetSums], *, by_type: bool, held: bool, timed: b
     The newest balances of all accounts are what all entries moved. If entries have types, trades move nothing; nor, if
     there are held balances too, does what stays within an account: so that this is what came in less what went out.
     Sums that lack an amount, or a type, are not judged. `timed`: whether entries have times. Without them two sums over
-    trades are alike only if they are of as many trades: of a ledger that goes on, each is of another moment.
+    trades are alike only if they are of as many trades: in a ledger that is written to, each is of another moment.
     """
     for code, each in sums.items():
         if each.missing:

@@ -318,7 +318,7 @@ class Engine:
             self._note(batch)
 
     def _look_for(self, rows: Unnamed, looks: int, suspects: Suspects) -> None:
-        """Look so many times, a grace period apart, and note what was not found. As in Settling, two looks may fail."""
+        """Look that many times, a grace period apart; note what was not found. As in Settling, two looks may fail."""
         failed = 0
         while len(rows) and looks:
             self._settling.pause()

@@ -118,7 +118,7 @@ class Throttle:
             self.worst_ms = max(self.worst_ms, p99([each for _, each in self._window if math.isfinite(each)]))
         if self._pause:
             self._watch(self._pause, ms, now)
-        elif sum(each > self.bound_ms for _, each in self._window) >= SLOW_CANARIES:
+        elif self._slow() >= SLOW_CANARIES:
             self._hurts(now, reading)
         elif self.bound_ms > self.limit_ms and now - self._measured_at >= REMEASURE_S:
             self._begin(now, reading, None)
@@ -164,6 +164,11 @@ class Throttle:
         if known is None:
             return 0.0
         return min(known, sorted(self._quiet)[-min(SLOW_CANARIES, len(self._quiet))])
+
+    def _slow(self) -> int:
+        """How many canaries of the window are beyond the bound."""
+        bound_ms = self.bound_ms
+        return sum(each > bound_ms for _, each in self._window)
 
     @property
     def _well(self) -> bool:

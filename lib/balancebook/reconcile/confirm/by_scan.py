@@ -156,7 +156,7 @@ class _Scans:
         wanted = self._differing(first)
         if replicated:
             # Before anything is read at a quorum, which may repair the replica.
-            self._wait()
+            self.how.settling.pause()
             if not (
                 self._scan("again", SCAN_CONSISTENCY, wanted)
                 and self._scan("quorum", CONFIRM_CONSISTENCY, wanted, keep=(BASE, VIEW))
@@ -166,16 +166,13 @@ class _Scans:
             for part in range(PARTS):
                 yield from self._at_quorum(part, first, "again", "quorum")
             first = "quorum"
-        self._wait()
+        self.how.settling.pause()
         if not self._scan("second", CONFIRM_CONSISTENCY, wanted, keep=(BASE, VIEW)):
             yield self._unread(first)
             return
         for part in range(PARTS):
             yield self._settled(part, first)
         yield from self._by_key()
-
-    def _wait(self) -> None:
-        self.how.settling.pause()
 
     def _scan(
         self, name: str, consistency: str, wanted: Words | None = None, *, keep: Sequence[int] = ()
@@ -308,7 +305,7 @@ class _Scans:
 
     def _looked_for_again(self) -> Batch:
         """Rows that were on neither side in the second scan: deleted, or deleted and written again all the time."""
-        self._wait()
+        self.how.settling.pause()
         wanted = np.unique(np.array([address for address, _ in self.unnamed], np.uint64))
         complete = self._scan("third", CONFIRM_CONSISTENCY, wanted, keep=(BASE, VIEW))
         found: set[tuple[int, int]] = set()

@@ -42,7 +42,7 @@ class Cells:
         return bool(self.times[column]) and self.values[column] is not None
 
     def stayed(self, later: Cells, column: int, seconds: float) -> bool:
-        """Whether the cell was there, in the same version, from these cells to those of so many seconds later."""
+        """Whether the cell was there, in the same version, from these cells to those of that many seconds later."""
         same = self.values[column] == later.values[column] and self.times[column] == later.times[column]
         return same and self.known(column) and _outlives(self.lives, column, seconds)
 
@@ -132,7 +132,7 @@ def _gone_for_good(looks: Sequence[Look], suspicion: Kind) -> bool:
 
     One that is deleted and written again all the time is gone now and then, and so may be twice in a row. If the view
     has lost it, it is in step just then: so one that was seen lost must be gone to the last look, and at two looks. One
-    that was seen lost twice is no write on its way: it may come back.
+    that was seen lost twice is not a write on its way: it may come back.
     """
     lost = suspicion is Kind.LOST or any(_lost(look) for look in looks)
     if not lost:
@@ -201,7 +201,7 @@ def _between(earlier: Look, last: Look) -> float:
 
 
 def _outlives(lives: RawCells, column: int, seconds: float) -> bool:
-    """Whether a cell does not expire in so many seconds. One that does may be written again with the same write time,
+    """Whether a cell does not expire in that many seconds. One that does may be written again with the same write time,
     as by a driver that tries again, only to live longer: it looks unwritten, though it was gone for a moment.
     """
     return all(each > seconds + _CLOCKS_S for each in times_to_live(lives[column] if lives else None))

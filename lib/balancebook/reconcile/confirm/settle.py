@@ -66,7 +66,7 @@ class Settling:
 
     def pause(self) -> None:
         """Wait for a grace period, and up to 30 % more."""
-        self.sleep(self.grace_s * (1 + self.chance.random() * _JITTER))
+        self._waited(math.inf)
 
     def outcomes(self, suspects: Iterable[Suspect], until: float = math.inf) -> Iterator[Outcome]:
         """What became of each, in no particular order.
