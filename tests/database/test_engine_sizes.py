@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,6 @@ from balancebook.demo.node import Node
 from balancebook.demo.schema import create_schema
 from balancebook.reconcile.confirm import by_scan, record_files
 from balancebook.reconcile.confirm.by_key import KeyLooker
-from balancebook.reconcile.confirm.record_files import RecordFiles
 from balancebook.reconcile.engine import Engine
 from balancebook.reconcile.fold import Counts
 from balancebook.store.reader import Reader
@@ -83,19 +83,18 @@ def test_the_files_of_scans_are_removed(reader: Reader, ledger: str, tmp_path: P
 def test_the_files_of_scans_need_no_more_than_was_said(
     reader: Reader, ledger: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    written, append = [0], RecordFiles._append
+    written, promised = [0], [0]
+    removed, needed = tempfile.TemporaryDirectory.cleanup, record_files.needed_bytes
 
-    def appended(files: RecordFiles, name: str, data: bytes) -> None:
-        written[0] += len(data)
-        append(files, name, data)
-
-    monkeypatch.setattr(RecordFiles, "_append", appended)
-    promised, needed = [0], record_files.needed_bytes
+    def measured(folder: tempfile.TemporaryDirectory[str]) -> None:
+        written[0] += sum(file.stat().st_size for file in Path(folder.name).iterdir())
+        removed(folder)
 
     def kept(rows: int, row_bytes: int, *, replicated: bool) -> int:
         promised[0] = needed(rows, row_bytes, replicated=replicated)
         return promised[0]
 
+    monkeypatch.setattr(tempfile.TemporaryDirectory, "cleanup", measured)
     monkeypatch.setattr(by_scan, "needed_bytes", kept)
     for replicated in (False, True):
         monkeypatch.setattr(KeyLooker, "replicated", replicated)

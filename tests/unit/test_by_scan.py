@@ -13,7 +13,14 @@ import pytest
 from cassandra.cqltypes import DecimalType, Int32Type
 
 from balancebook.reconcile.confirm import CONFIRM_CONSISTENCY, SCAN_CONSISTENCY
-from balancebook.reconcile.confirm.by_scan import NOT_READ, NoRoomError, ScanConfirming, Totals, _Scans
+from balancebook.reconcile.confirm.by_scan import (
+    NOT_READ,
+    NoRoomError,
+    ScanConfirming,
+    Totals,
+    _Sample,
+    _Scans,
+)
 from balancebook.reconcile.confirm.columns import LookColumns
 from balancebook.reconcile.confirm.record_files import RecordFiles
 from balancebook.reconcile.confirm.rule import GONE, IN_STEP
@@ -58,7 +65,7 @@ class Script:
         patch.setattr(_Scans, "_read", lambda scans, *given, keep: self._read(scans, *given, keep=keep))
         none: Any = None
         settling: Any = SimpleNamespace(
-            looker=SimpleNamespace(replicated=self.replicated), pause=lambda: self.slept.append(3.0),
+            looker=SimpleNamespace(replicated=self.replicated), pause=lambda *_: self.slept.append(3.0),
             outcomes=self._outcomes,
         )  # fmt: skip
         how = ScanConfirming(
@@ -70,7 +77,7 @@ class Script:
             ranges=1,
             totals=self.totals,
         )
-        batches = _Scans(how, folder, by_key=not self.settles).batches()
+        batches = _Scans(how, folder, COLUMNS, by_key=not self.settles).batches()
         return [batch[n] for batch in batches for n in range(len(batch.kinds))]
 
     def _outcomes(self, suspects: Suspects) -> list[Any]:
@@ -98,7 +105,8 @@ class Script:
         records, _ = reader.read(np.frombuffer(body, np.uint8), 8, len(rows))
         chosen = np.arange(len(rows)) if wanted is None else np.flatnonzero(among(records, wanted))
         kept = [row_bytes(rows[n]) for n in chosen.tolist()] if keep else None
-        files.add(records[chosen], kept)
+        with files.adding() as add:
+            add(records[chosen], kept)
         return SimpleNamespace(complete=True, reasons=[])
 
 
@@ -300,9 +308,26 @@ def test_scans_see_less_where(
         return []
 
     monkeypatch.setattr(_Scans, "batches", batches)
-    monkeypatch.setattr(ScanConfirming, "_sample", lambda _: (100, expiring))
+    monkeypatch.setattr(ScanConfirming, "_sample", lambda _: _Sample(100, expiring=expiring, timed=False))
     assert list(confirming(columns, beside=tmp_path / "state").batches(10)) == []
     assert made == [by_key]
+
+
+@pytest.mark.parametrize(("timed", "unselected"), [(True, ()), (False, ("u",))])
+def test_a_column_that_the_view_has_not_is_read_where_no_other_shows_that_a_row_stood_still(
+    monkeypatch: pytest.MonkeyPatch, timed: bool, unselected: tuple[str, ...]
+) -> None:
+    read: list[LookColumns] = []
+
+    def batches(scans: _Scans) -> list[Any]:
+        read.append(scans.columns)
+        return []
+
+    monkeypatch.setattr(_Scans, "batches", batches)
+    monkeypatch.setattr(ScanConfirming, "_sample", lambda _: _Sample(100, expiring=False, timed=timed))
+    has = replace(COLUMNS, unselected=("u",))
+    assert list(confirming(has).batches(10)) == []
+    assert read == [replace(has, unselected=unselected)]
 
 
 def confirming(columns: LookColumns, **given: Any) -> ScanConfirming:
@@ -318,22 +343,29 @@ def confirming(columns: LookColumns, **given: Any) -> ScanConfirming:
 
 SHORT, LONG = (*row(1, 1), None, None), (*row(1, 1, b"a longer value"), None, None)
 EXPIRES = (*SHORT[:-1], (60).to_bytes(4, "big"))
+UNTIMED = (*SHORT[:4], None, None, None, None)
+HALF_TIMED = (*SHORT[:4], None, *SHORT[5:])
+SIZE = len(row_bytes(SHORT))
 
 
 @pytest.mark.parametrize(
     ("pages", "found"),
     [
-        ([[SHORT]], (len(row_bytes(SHORT)), False)),
-        ([[SHORT, LONG], [SHORT]], (len(row_bytes(SHORT)) + 5, False)),
-        ([[SHORT], [EXPIRES]], (len(row_bytes(SHORT)) + 2, True)),
-        ([[EXPIRES], [SHORT]], (len(row_bytes(SHORT)) + 2, True)),
-        ([[]], (0, False)),
-        ([], (0, False)),
+        ([[SHORT]], _Sample(SIZE, expiring=False, timed=True)),
+        ([[SHORT, LONG], [SHORT]], _Sample(SIZE + 5, expiring=False, timed=True)),
+        ([[SHORT], [EXPIRES]], _Sample(SIZE + 2, expiring=True, timed=True)),
+        ([[EXPIRES], [SHORT]], _Sample(SIZE + 2, expiring=True, timed=True)),
+        ([[SHORT], [UNTIMED]], _Sample(SIZE - 8, expiring=False, timed=False)),
+        ([[UNTIMED, SHORT]], _Sample(SIZE - 8, expiring=False, timed=False)),
+        ([[HALF_TIMED]], _Sample(SIZE - 8, expiring=False, timed=True)),
+        ([[]], _Sample(0, expiring=False, timed=True)),
+        ([], _Sample(0, expiring=False, timed=True)),
     ],
-    ids=["one row", "rounded up", "the last expires", "the first expires", "an empty page", "no page"],
-)
-def test_a_sample_tells_the_size_of_a_row_and_whether_any_expires(
-    monkeypatch: pytest.MonkeyPatch, pages: list[list[Row]], found: tuple[int, bool]
+    ids=["one row", "rounded up", "the last expires", "the first expires", "the last has no write time",
+         "the first has none", "one write time is enough", "an empty page", "no page"],
+)  # fmt: skip
+def test_what_a_sample_of_rows_tells(
+    monkeypatch: pytest.MonkeyPatch, pages: list[list[Row]], found: _Sample
 ) -> None:
     """pages: the rows of each, the same on both sides."""
     asked: list[str] = []
@@ -359,7 +391,7 @@ def test_a_sample_tells_the_size_of_a_row_and_whether_any_expires(
 def test_without_room_on_the_disk_nothing_is_read(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, free: int, enough: bool
 ) -> None:
-    monkeypatch.setattr(ScanConfirming, "_sample", lambda _: (104, False))
+    monkeypatch.setattr(ScanConfirming, "_sample", lambda _: _Sample(104, expiring=False, timed=True))
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=free))
     said: list[str] = []
     how = confirming(COLUMNS, beside=tmp_path / "state", told=said.append)

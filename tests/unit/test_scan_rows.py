@@ -70,7 +70,8 @@ def keep(folder: Path, side: int, rows: dict[tuple[int, int], RowCells], name: s
     records = np.zeros((len(rows), WORDS), np.uint64)
     for record, ((address, key), row) in zip(records, rows.items(), strict=True):
         record[[ADDRESS, KEY, FLAGS]] = address, key, (len(row_bytes(row)) << SIZE_SHIFT) | DERIVED
-    RecordFiles(folder, f"{name}.{side}").add(records, [row_bytes(row) for row in rows.values()])
+    with RecordFiles(folder, f"{name}.{side}").adding() as add:
+        add(records, [row_bytes(row) for row in rows.values()])
 
 
 def row(key: int, base: int, value: bytes | None, time: bytes = b"later") -> RowCells:

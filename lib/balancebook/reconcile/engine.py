@@ -248,13 +248,8 @@ class Engine:
                 # What is kept between these is counted twice, or not at all, by whoever goes on from it.
                 whole = False
                 part.add_to(total)
-                begun.done += part.done
                 begun.rows = report.rows
-                for counted, more in zip(begun.counts, part.counts, strict=True):
-                    counted.add(more)
-                for kept, rows in zip(begun.aside, part.aside, strict=True):
-                    if len(rows):
-                        kept.append(rows)
+                begun.add(part)
                 whole = True
                 self._keeper.keep(self._state)
         except KeyboardInterrupt:

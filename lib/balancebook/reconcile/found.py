@@ -6,6 +6,7 @@ import heapq
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, Protocol
 
 from balancebook.reconcile.confirm.rule import GONE
@@ -84,22 +85,23 @@ class Tally:
     """Exact counts by kind, and the worst `most` differences: in the order of Kind, then by key.
 
     Of more than `most` of a kind, in several batches, those of the first batches are kept: to decode the keys of a
-    million rows takes longer than to compare them.
+    million rows takes longer than to compare them. So each kept one has its rank beside it.
     """
 
     types: Sequence[Any]
     keys: int
     most: int
     counts: Counter[Kind] = field(default_factory=Counter)
-    worst: list[RawDifference] = field(default_factory=list)
     gone: int = 0
+    _worst: list[tuple[_Ranked, RawDifference]] = field(default_factory=list)
 
     def add(self, batch: Batch) -> None:
         """Count them, and keep those that are among the worst."""
         self.counts.update(batch.kinds)
         self.gone += batch.gone
         candidates = [batch[number] for number in self._that_may_be_kept(batch.kinds)]
-        self.worst = heapq.nsmallest(self.most, [*self.worst, *candidates], key=self._rank)
+        ranked = [(self._rank(each), each) for each in candidates]
+        self._worst = heapq.nsmallest(self.most, [*self._worst, *ranked], key=itemgetter(0))
 
     def all_counts(self) -> dict[Kind, int]:
         """The counts of every kind, also of those that were not found."""
@@ -107,11 +109,11 @@ class Tally:
 
     def samples(self) -> tuple[Difference, ...]:
         """The worst, decoded, worst first."""
-        return tuple(difference.decoded(self.types) for difference in self.worst)
+        return tuple(difference.decoded(self.types) for _, difference in self._worst)
 
     def _that_may_be_kept(self, kinds: Sequence[Kind]) -> Iterator[int]:
         """Those of the worst kinds: as many kinds as it takes to have `most`."""
-        kept = Counter(difference.kind for difference in self.worst)
+        kept = Counter(difference.kind for _, difference in self._worst)
         taken = 0
         for kind in Kind:
             taken += kept[kind]

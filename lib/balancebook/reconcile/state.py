@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from balancebook.errors import UsageError
-from balancebook.reconcile.fold import Counts, no_counts
+from balancebook.reconcile.fold import Counts, FoldedPart, no_counts
 from balancebook.sketch.layout import Words
 from balancebook.sketch.sketch import FoundRows
 from balancebook.store.ranges import RangeTask
@@ -33,6 +33,15 @@ class Pass:
     rows: int = 0
     cells: Words | None = None
     aside: tuple[list[FoundRows], list[FoundRows]] = field(default_factory=lambda: ([], []))
+
+    def add(self, part: FoldedPart) -> None:
+        """Note a part's ranges and their rows; `cells` are the caller's."""
+        self.done += part.done
+        for counted, more in zip(self.counts, part.counts, strict=True):
+            counted.add(more)
+        for kept, rows in zip(self.aside, part.aside, strict=True):
+            if len(rows):
+                kept.append(rows)
 
 
 @dataclass

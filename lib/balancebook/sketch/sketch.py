@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Self
 
 import numpy as np
@@ -268,9 +269,12 @@ def raise_for(code: int) -> None:
         raise PageError(f"The page is not as its columns say: {_MEANINGS[code]}.")
 
 
+@lru_cache(maxsize=16)
 def seeds_of(seed: int) -> Words:
     """The four words of a seed: two for the lanes of a row, two for those of a key."""
-    return np.random.Generator(np.random.PCG64(seed)).integers(0, 2**64, 4, np.uint64)
+    words = np.random.Generator(np.random.PCG64(seed)).integers(0, 2**64, 4, np.uint64)
+    words.flags.writeable = False
+    return words
 
 
 def _padded(words: int) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from glob import escape
@@ -57,6 +58,16 @@ class Totals:
     differing: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """Of some rows: their mean size, as they are sent to a look; whether a cell of them expires; whether each has a
+    write time that both sides have, so that no other column is needed to show that it stood still."""
+
+    row_bytes: int
+    expiring: bool
+    timed: bool
+
+
 class NoRoomError(Exception):
     """The disk has less room than the comparison needs; its text says how much."""
 
@@ -91,9 +102,11 @@ class ScanConfirming:
             remove_records(self.beside)
         prefix = _prefix(self.beside or Path("reconcile"))
         with tempfile.TemporaryDirectory(prefix=prefix, dir=self.beside and self.beside.parent) as folder:
-            row_bytes, expiring = self._sample()
-            self._require_room(Path(folder), rows, row_bytes)
-            yield from _Scans(self, Path(folder), by_key=expiring or self.columns.shares_rows).batches()
+            sample = self._sample()
+            self._require_room(Path(folder), rows, sample.row_bytes)
+            columns = self.columns.without_unselected() if sample.timed else self.columns
+            by_key = sample.expiring or columns.shares_rows
+            yield from _Scans(self, Path(folder), columns, by_key=by_key).batches()
 
     def _require_room(self, folder: Path, rows: int, row_bytes: int) -> None:
         needed = needed_bytes(rows, row_bytes, replicated=self.settling.looker.replicated)
@@ -105,17 +118,19 @@ class ScanConfirming:
                 f"{free / 2**20:,.0f} MiB free"
             )
 
-    def _sample(self) -> tuple[int, bool]:
-        """The mean size of some rows, as they are sent to a look, and whether a cell of them expires."""
+    def _sample(self) -> _Sample:
+        """Some rows of both sides, as looks by key select them."""
         total = count = 0
-        expiring = False
+        expiring, timed = False, True
         for side in (BASE, VIEW):
             selected = ", ".join(self.columns.expressions(side))
             cql = f"SELECT {selected} FROM {self.sides[side].table.cql_name} LIMIT {_PROBED_ROWS}"
             for page in raw_pages(self.reader, cql):
                 total, count = total + len(page.body) - page.start, count + page.rows
-                expiring = expiring or any(self.columns.expires(row, side) for row in page.cells())
-        return -(-total // count) if count else 0, expiring
+                for row in page.cells():
+                    expiring |= self.columns.expires(row, side)
+                    timed &= self.columns.is_timed(row)
+        return _Sample(-(-total // count) if count else 0, expiring=expiring, timed=timed)
 
 
 def _prefix(beside: Path) -> str:
@@ -132,19 +147,20 @@ def remove_records(beside: Path) -> None:
 class _Scans:
     """The scans of one confirmation, and what they left in `folder`.
 
-    by_key: whether scans settle nothing, since they see less than looks by key. unnamed: address and key of each row
-    that the view had in the first scan, and neither side in the second.
+    columns: what they read. by_key: whether scans settle nothing, since they see less than looks by key. unnamed:
+    address and key of each row that the view had in the first scan, and neither side in the second.
     """
 
     how: ScanConfirming
     folder: Path
+    columns: LookColumns
     by_key: bool = False
     suspects: Suspects = field(init=False)
     unnamed: set[tuple[int, int]] = field(default_factory=set)
     reasons: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.suspects = Suspects(self.how.columns.identity)
+        self.suspects = Suspects(self.columns.identity)
 
     def batches(self) -> Iterator[Batch]:
         replicated = self.how.settling.looker.replicated
@@ -153,20 +169,22 @@ class _Scans:
         if not self._scan(first, SCAN_CONSISTENCY, keep=(BASE,)):
             yield self._unread(first)
             return
+        ended = time.monotonic()
         wanted = self._differing(first)
         if replicated:
             # Before anything is read at a quorum, which may repair the replica.
-            self.how.settling.pause()
+            self.how.settling.pause(ended)
             if not (
                 self._scan("again", SCAN_CONSISTENCY, wanted)
                 and self._scan("quorum", CONFIRM_CONSISTENCY, wanted, keep=(BASE, VIEW))
             ):
                 yield self._unread(first)
                 return
+            ended = time.monotonic()
             for part in range(PARTS):
                 yield from self._at_quorum(part, first, "again", "quorum")
             first = "quorum"
-        self.how.settling.pause()
+        self.how.settling.pause(ended)
         if not self._scan("second", CONFIRM_CONSISTENCY, wanted, keep=(BASE, VIEW)):
             yield self._unread(first)
             return
@@ -190,7 +208,7 @@ class _Scans:
     def _read(
         self, side: int, files: RecordFiles, consistency: str, wanted: Words | None, *, keep: bool
     ) -> ScanReport:
-        how, layout = self.how, record_layout(self.how.columns, side)
+        how, layout = self.how, record_layout(self.columns, side)
 
         def gather(_table: int, pages: Iterator[RawPage]) -> tuple[Words, list[bytes]]:
             reader, found, rows = RecordReader(layout, how.seed), list[Words](), list[bytes]()
@@ -208,27 +226,28 @@ class _Scans:
         scan = raw_scan(
             how.reader,
             [how.sides[side].table],
-            how.columns.names,
+            self.columns.names,
             gather,
             tasks,
             wheres=[how.sides[side].selected.where],
-            times=how.columns.times(side),
+            times=self.columns.times(side),
             consistency=consistency,
             progress=how.progress,
             pace=how.pace,
         )
-        for part in scan:
-            records, rows = part.gathered
-            files.add(records, rows if keep else None)
+        with files.adding() as add:
+            for part in scan:
+                records, rows = part.gathered
+                add(records, rows if keep else None)
         return scan.report
 
     @property
     def _respelled(self) -> bool:
-        return self.how.columns.identity.respelled or self.how.columns.base_identity.respelled
+        return self.columns.identity.respelled or self.columns.base_identity.respelled
 
     def _name_by_value(self, records: Words, page: RawPage, bounds: Sequence[tuple[int, int]]) -> None:
         """Where one key can have different bytes, hash what they mean."""
-        columns = self.how.columns
+        columns = self.columns
         for number, (begin, end) in enumerate(bounds):
             key = cells_of(page.body[begin:end].tobytes())[: columns.keys]
             records[number, ADDRESS] = hash_of(columns.base_key(key))
@@ -250,10 +269,10 @@ class _Scans:
             totals.base += int(np.count_nonzero(flagged(scan.base, DERIVED)))
             totals.view += len(scan.view)
             totals.differing += int(np.count_nonzero(units.base >= 0) + np.count_nonzero(units.view >= 0))
-        return np.unique(np.concatenate(found))
+        return np.sort(np.concatenate(found))
 
     def _settled(self, part: int, name: str) -> Batch:
-        columns = self.how.columns
+        columns = self.columns
         first, second = self._part(name, part), self._part("second", part)
         units = scan_rule.differing(first)
         codes = scan_rule.settled(
@@ -266,7 +285,7 @@ class _Scans:
         return ScanBatch(units, codes, np.flatnonzero(codes != OPEN), shown)
 
     def _shown(self, name: str, part: int) -> KeptRows:
-        columns = self.how.columns
+        columns = self.columns
         return KeptRows(self.folder, name, part, columns.keys, len(columns.names))
 
     def _leave_open(
@@ -289,7 +308,7 @@ class _Scans:
     def _note(self, rows: tuple[RawCells | None, RawCells | None]) -> None:
         for side, row in zip((BASE, VIEW), rows, strict=True):
             if row is not None:
-                self.suspects.note(side, self.how.columns.raw_key(row))
+                self.suspects.note(side, self.columns.raw_key(row))
 
     def _by_key(self) -> Iterator[Batch]:
         if self.unnamed:
@@ -318,7 +337,7 @@ class _Scans:
         return Listed([self._nameless(kind, reason)] * len(self.unnamed - found))
 
     def _nameless(self, kind: Kind, reason: str) -> RawDifference:
-        return RawDifference.nameless(self.how.columns.keys, kind, reason)
+        return RawDifference.nameless(self.columns.keys, kind, reason)
 
     def _at_quorum(self, part: int, first: str, again: str, quorum: str) -> Iterator[Batch]:
         """What single replicas showed as wrong, and a quorum does not.

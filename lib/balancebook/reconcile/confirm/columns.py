@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from balancebook.reconcile.confirm.rule import BaseRow, Cells, times_to_live
@@ -68,6 +68,15 @@ class LookColumns:
         """Whether a cell of the row, as `expressions` has it, expires some day."""
         _, lives = self._split(row, side)
         return any(True for life in lives for _ in times_to_live(life))
+
+    def is_timed(self, row: RawCells) -> bool:
+        """Whether the row, of either side and as `expressions` has it, has a write time that both sides have."""
+        begin = len(self.names)
+        return any(time is not None for time in row[begin : begin + len(self.timed)])
+
+    def without_unselected(self) -> LookColumns:
+        """The same, with the view's columns alone."""
+        return replace(self, unselected=())
 
     def base_key(self, key: Sequence[bytes | None]) -> RawKey:
         """Of a key of the view, the base's primary key in its normal form."""

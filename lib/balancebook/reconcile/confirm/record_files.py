@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +15,8 @@ from balancebook.sketch.layout import Words
 from balancebook.sketch.records import ADDRESS, RECORD_BYTES, WORDS
 
 PARTS = 64
+# A side has 128 files open at most.
+_BUFFER = 1 << 16
 _PART_SHIFT = np.uint64(64 - 6)
 
 
@@ -29,21 +34,18 @@ class RecordFiles:
     def __init__(self, folder: Path, name: str) -> None:
         self._folder, self._name = folder, name
 
-    def add(self, records: Words, rows: Sequence[bytes] | None = None) -> None:
-        """Append them, each to its part. Raises OSError."""
-        if not len(records):
-            return
-        parts = parts_of(records[:, ADDRESS])
-        order = np.argsort(parts, kind="stable")
-        ends = np.searchsorted(parts[order], np.arange(PARTS, dtype=np.uint64), side="right")
-        begin = 0
-        for part, end in enumerate(ends.tolist()):
-            if end > begin:
-                chosen = order[begin:end]
-                self._append(f"{part}.records", records[chosen].tobytes())
-                if rows is not None:
-                    self._append(f"{part}.rows", b"".join(rows[row] for row in chosen.tolist()))
-            begin = end
+    @contextmanager
+    def adding(self) -> Iterator[Callable[[Words, Sequence[bytes] | None], None]]:
+        """Within it, what is called with records and their rows appends them, each to its part. Raises OSError."""
+        with ExitStack() as stack:
+            files: dict[str, BinaryIO] = {}
+
+            def append(name: str, data: bytes) -> None:
+                if name not in files:
+                    files[name] = stack.enter_context(self._path(name).open("ab", _BUFFER))
+                files[name].write(data)
+
+            yield partial(_split, append)
 
     def records(self, part: int) -> Words:
         """The records of a part, uint64 (n, 6)."""
@@ -56,12 +58,24 @@ class RecordFiles:
         path = self._path(f"{part}.rows")
         return np.memmap(path, np.uint8, "r") if path.exists() else np.empty(0, np.uint8)
 
-    def _append(self, name: str, data: bytes) -> None:
-        with self._path(name).open("ab") as file:
-            file.write(data)
-
     def _path(self, name: str) -> Path:
         return self._folder / f"{self._name}.{name}"
+
+
+def _split(append: Callable[[str, bytes], None], records: Words, rows: Sequence[bytes] | None) -> None:
+    """Append what belongs to each part to its files."""
+    parts = parts_of(records[:, ADDRESS]).astype(np.uint8)
+    # Of bytes a stable sort takes a tenth of the time.
+    order = np.argsort(parts, kind="stable")
+    in_order, places = records[order], order.tolist()
+    ends = np.cumsum(np.bincount(parts, minlength=PARTS))
+    begin = 0
+    for part, end in enumerate(ends.tolist()):
+        if end > begin:
+            append(f"{part}.records", in_order[begin:end].tobytes())
+            if rows is not None:
+                append(f"{part}.rows", b"".join([rows[row] for row in places[begin:end]]))
+        begin = end
 
 
 def needed_bytes(rows: int, row_bytes: int, *, replicated: bool) -> int:

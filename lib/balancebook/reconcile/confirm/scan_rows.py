@@ -71,7 +71,7 @@ class KeptRows:
 
     @cached_property
     def _order(self) -> list[npt.NDArray[np.int64]]:
-        return [np.argsort(records[:, ADDRESS], kind="stable") for records in self._records]
+        return [np.argsort(records[:, ADDRESS]) for records in self._records]
 
     @cached_property
     def _sorted(self) -> list[Words]:

@@ -139,10 +139,10 @@ def behind(units: Units, first: Scan, again: Scan, quorum: Scan) -> Flags:
 
 
 def _places(records: Words, addresses: Words) -> Places:
-    """The place of the record of each address, -1 for none."""
+    """The place of a record of each address, -1 for none. (Where there are several, the unit is left open.)"""
     if not len(records):
         return np.full(len(addresses), _NONE)
-    order = np.argsort(records[:, ADDRESS], kind="stable")
+    order = np.argsort(records[:, ADDRESS])
     sorted_ = records[order, ADDRESS]
     at = np.minimum(np.searchsorted(sorted_, addresses), len(sorted_) - 1)
     return np.where(sorted_[at] == addresses, order[at], _NONE)

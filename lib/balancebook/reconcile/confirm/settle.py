@@ -64,9 +64,10 @@ class Settling:
     sleep: Callable[[float], None] = time.sleep
     chance: random.Random = field(default_factory=random.Random)
 
-    def pause(self) -> None:
-        """Wait for a grace period, and up to 30 % more."""
-        self._waited(math.inf)
+    def pause(self, since: float | None = None) -> None:
+        """Wait for a grace period, and up to 30 % more; from `since` on, by time.monotonic(), instead of now."""
+        passed = 0.0 if since is None else time.monotonic() - since
+        self.sleep(max(0.0, self.grace_s + self._jitter() - passed))
 
     def outcomes(self, suspects: Iterable[Suspect], until: float = math.inf) -> Iterator[Outcome]:
         """What became of each, in no particular order.
@@ -116,8 +117,11 @@ class Settling:
         spare = until - time.monotonic() - self.grace_s
         if spare <= 0:
             return False
-        self.sleep(self.grace_s + min(self.grace_s * self.chance.random() * _JITTER, spare / 4))
+        self.sleep(self.grace_s + min(self._jitter(), spare / 4))
         return True
+
+    def _jitter(self) -> float:
+        return self.grace_s * self.chance.random() * _JITTER
 
 
 def _never_differed(case: _Case, found: Judgement) -> bool:
