@@ -162,12 +162,12 @@ def memory(bench: Exchange) -> None:
         print(f"peak memory, {rows:,} generated rows a side: {cost.peak:.0f} MB, {cost.cpu:.1f} s CPU")
 
 
-def differences(bench: Exchange) -> None:
+def differences(bench: Exchange, rounds: int) -> None:
     """What a comparison costs by how much differs, beside reading both sides twice and beside pandas. It leaves the
     tables different: in the end every row, then with an emptied view."""
     print(
-        f"\n{'rows that differ':>24} {'wall s':>8} {'x reading twice':>16} {'CPU s':>7} {'peak MB':>8} "
-        f"{'pandas s':>9} {'x pandas':>9}"
+        f"\n{'rows that differ':>24} {'wall s':>16} {'x reading twice':>18} {'CPU s':>7} {'peak MB':>8} "
+        f"{'pandas s':>16} {'x pandas':>18}"
     )
     with bench.node.admin() as admin:
         inject = Injector(bench.session.execute, admin, KEYSPACE)
@@ -177,13 +177,13 @@ def differences(bench: Exchange) -> None:
             if more > done:
                 inject.mismatch(*(key_of(2 * number) | {"avail": -1} for number in range(done, more)))
             done = more
-            _difference_row(bench, done, "MISMATCH")
+            _difference_row(bench, rounds, done, "MISMATCH")
         load(bench.session, _scratch(bench), bench.rows, more=1)
         admin.flush("scratch", LEDGER)
         admin.import_sstables(KEYSPACE, LEDGER, admin.data_paths("scratch", LEDGER)[0])
-        _difference_row(bench, bench.rows, "MISMATCH")
+        _difference_row(bench, rounds, bench.rows, "MISMATCH")
         admin.truncate(KEYSPACE, VIEW)
-        _difference_row(bench, bench.rows, "LOST")
+        _difference_row(bench, rounds, bench.rows, "LOST")
 
 
 def _scratch(bench: Exchange) -> str:
@@ -198,8 +198,8 @@ def _scratch(bench: Exchange) -> str:
     return f"scratch.{LEDGER}"
 
 
-def _difference_row(bench: Exchange, rows: int, kind: str) -> None:
-    """One line: reading, comparing and pandas, each once, in an order drawn anew."""
+def _difference_row(bench: Exchange, rounds: int, rows: int, kind: str) -> None:
+    """One line: reading, comparing and pandas in interleaved rounds."""
     profile = bench.profile
     peer = [
         sys.executable,
@@ -208,7 +208,6 @@ def _difference_row(bench: Exchange, rows: int, kind: str) -> None:
         str(profile.port),
         KEYSPACE,
     ]
-    found: dict[str, Cost] = {}
 
     def ours() -> Cost:
         cost, document = command(bench, 10 if rows else 0)
@@ -224,12 +223,15 @@ def _difference_row(bench: Exchange, rows: int, kind: str) -> None:
     # It fails on an empty view.
     if kind != "LOST":
         ways["pandas"] = lambda: apart(peer, dict(os.environ))[0]
-    for name in random.sample(list(ways), len(ways)):
-        found[name] = ways[name]()
-    cost, twice = found["ours"], 2 * found["read"].wall
-    line = f"{rows:14,} {kind[:9]:>9} {cost.wall:8.1f} {cost.wall / twice:16.2f} {cost.cpu:7.1f} {cost.peak:8.0f}"
-    if peer_cost := found.get("pandas"):
-        line += f" {peer_cost.wall:9.1f} {cost.wall / peer_cost.wall:9.2f}"
+    found = interleaved(ways, rounds)
+    walls = {name: [cost.wall for cost in costs] for name, costs in found.items()}
+    twice = [2 * wall for wall in walls["read"]]
+    line = (
+        f"{rows:14,} {kind[:9]:>9} {spread(walls['ours']):>16} {spread(ratios(walls['ours'], twice)):>18} "
+        f"{statistics.median(cost.cpu for cost in found['ours']):7.1f} {max(cost.peak for cost in found['ours']):8.0f}"
+    )
+    if "pandas" in walls:
+        line += f" {spread(walls['pandas']):>16} {spread(ratios(walls['ours'], walls['pandas'])):>18}"
     print(line, flush=True)
 
 
@@ -268,7 +270,7 @@ PARTS: dict[str, Callable[[Exchange, int], None]] = {
     "speed": speed,
     "memory": lambda bench, _: memory(bench),
     "writers": lambda bench, _: writers(bench),
-    "differences": lambda bench, _: differences(bench),
+    "differences": differences,
 }
 
 

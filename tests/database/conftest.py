@@ -20,6 +20,8 @@ from balancebook.verdict import Result
 from checking import GRACE_S, THREE_ASSETS, WHOLE, Ask, Book, behind, booker, nowhere, run_check
 from edges import build
 from gateway_process import running_gateway
+from ledger_books import Books
+from small_exchange import filled
 
 
 @pytest.fixture
@@ -106,3 +108,16 @@ def edges(server: Node, session: Session, impatient: Profile) -> Profile:
     with server.admin() as admin:
         build(session, Injector(session.execute, admin, name), name)
     return retarget(impatient, keyspace=name)
+
+
+@pytest.fixture
+def books(session: Session, keyspace: str) -> Books:
+    """An exchange of the test's own."""
+    filled(session, keyspace)
+    return Books(session, keyspace)
+
+
+@pytest.fixture
+def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sample is drawn from 64 token ranges, so that all of them are soon read."""
+    monkeypatch.setattr("balancebook.ledger.parts._GRID", 64)

@@ -2,145 +2,43 @@
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterable, Iterator
 from decimal import Decimal, localcontext
 from typing import Any
 from uuid import UUID
 
-import numpy as np
 import pytest
-from cassandra.cqltypes import DecimalType, Int32Type, IntegerType, LongType, UTF8Type, UUIDType
 from hypothesis import given
 from hypothesis import strategies as st
 
-from balancebook.demo.generate import LedgerEntry, Size, generate
 from balancebook.errors import BalancebookError
-from balancebook.ledger.breaks import Break, Breaks, Problem
-from balancebook.ledger.entries import Entries, EntryReader, roles_of
-from balancebook.ledger.follow import Follower
+from balancebook.ledger.breaks import Problem
+from balancebook.ledger.entries import roles_of
 from balancebook.ledger.rules import MOVEMENTS
-from balancebook.ledger.sums import FRESH, IN, NEWEST, OTHER, OUT, TRADED, AssetSums, Uneven, add_sums, uneven
+from balancebook.ledger.sums import AssetSums, add_sums
 from balancebook.profile import LedgerSchema
-from balancebook.store.raw import RawPage
-from balancebook.store.schema import Column, Table
-
-TYPES = {
-    "user_id": "bigint",
-    "asset_id": "int",
-    "seq": "bigint",
-    "delta_avail": "bigint",
-    "delta_frozen": "bigint",
-    "avail": "bigint",
-    "frozen": "bigint",
-    "event_type": "text",
-    "ref_id": "bigint",
-    "created_at": "bigint",
-}
-DRIVERS = {
-    "bigint": LongType,
-    "int": Int32Type,
-    "text": UTF8Type,
-    "decimal": DecimalType,
-    "varint": IntegerType,
-    "uuid": UUIDType,
-}
-KINDS = {kind: kind for kind in MOVEMENTS}
-Row = dict[str, Any]
-
-
-def table(types: dict[str, str], *, descending: bool = True) -> Table:
-    keys: dict[str, Any] = {
-        "user_id": ("partition_key", 0, "none"),
-        "asset_id": ("partition_key", 1, "none"),
-        "seq": ("clustering", 0, "desc" if descending else "asc"),
-    }
-    columns = []
-    for name, kind in types.items():
-        role, position, order = keys.get(name, ("regular", -1, "none"))
-        columns.append(Column(name, role, position, order, kind))
-    return Table("k", "ledger", tuple(columns), UUID(int=1))
-
-
-def followed(
-    rows: Iterable[Row],
-    types: dict[str, str] = TYPES,
-    *,
-    ledger: LedgerSchema | None = None,
-    descending: bool = True,
-    page: int = 10_000,
-    settled: int | None = None,
-) -> Follower:
-    """What comes of following rows, in pages of that size."""
-    follower: Follower | None = None
-    for reader, entries in _read(rows, types, ledger or LedgerSchema(), page, descending=descending):
-        follower = follower or Follower(reader, KINDS, settled)
-        follower.feed(entries)
-    assert follower
-    follower.finish()
-    return follower
-
-
-def entries_of(rows: Iterable[Row], *, page: int) -> Iterator[Entries]:
-    """The rows as entries, in pages of that size."""
-    for _, entries in _read(rows, TYPES, LedgerSchema(), page, descending=True):
-        yield entries
-
-
-def _read(
-    rows: Iterable[Row], types: dict[str, str], ledger: LedgerSchema, page: int, *, descending: bool
-) -> Iterator[tuple[EntryReader, Entries]]:
-    """The rows, sorted here as the server would."""
-    roles = roles_of(table(types, descending=descending), ledger)
-    reader = EntryReader(roles, [DRIVERS[kind] for kind in roles.types])
-    turn = -1 if descending else 1
-    ordered = sorted(
-        rows, key=lambda row: (str(row["user_id"]), str(row["asset_id"]), turn * (row["seq"] or 0))
-    )
-    for start in range(0, len(ordered) or 1, page):
-        part = ordered[start : start + page]
-        body = b"\0" * 8 + b"".join(
-            serialized(row[name], kind)
-            for row in part
-            for name, kind in zip(roles.columns, roles.types, strict=True)
-        )
-        raw = RawPage(len(part), np.frombuffer(body, np.uint8), 8, roles.columns, tuple(reader.types))
-        yield reader, reader.read(raw)
-
-
-def serialized(value: Any, kind: str) -> bytes:
-    if value is None:
-        return struct.pack(">i", -1)
-    cell: bytes = DRIVERS[kind].serialize(value, 5)
-    return struct.pack(">i", len(cell)) + cell
-
-
-def named(breaks: Breaks) -> list[tuple[Any, ...]]:
-    """problem, user, asset, seq, column, expected, found of every break."""
-    kept: list[Break] = sorted(breaks.kept(), key=lambda each: (each.problem.name, repr(each.key), each.what))
-    assert len(kept) == breaks.count
-    return [(each.problem, *each.key, each.what, each.expected, each.found) for each in kept]
+from ledger_rows import (
+    TYPES,
+    Row,
+    demo_entries,
+    entry,
+    followed,
+    ledger_of,
+    named,
+    of_kind,
+    table,
+    uneven_in,
+)
 
 
 @pytest.fixture(scope="module")
 def sound() -> list[Row]:
     """All entries of a small demo exchange."""
-    records = generate(Size(rows=3000, users=20, deep_events=200))
-    return [each._asdict() for each in records if isinstance(each, LedgerEntry)]
+    return demo_entries()
 
 
 @pytest.fixture
 def rows(sound: list[Row]) -> list[Row]:
     return [dict(row) for row in sound]
-
-
-def entry(rows: list[Row], user: int, asset: int, seq: int) -> Row:
-    return next(row for row in rows if (row["user_id"], row["asset_id"], row["seq"]) == (user, asset, seq))
-
-
-def of_kind(rows: list[Row], kind: str) -> Row:
-    """An entry of that kind in the middle of its partition."""
-    return next(row for row in rows if row["event_type"] == kind and row["seq"] > 3)
 
 
 @pytest.mark.parametrize("descending", [True, False])
@@ -332,20 +230,6 @@ def test_a_decimal_too_large_to_be_added_is_named_and_the_rest_is_followed(amoun
     }
 
 
-def ledger_of(*moves: tuple[str, int, int, int]) -> list[Row]:
-    """One account's entries: (kind, delta available, delta held, reference)."""
-    rows: list[Row] = []
-    avail = frozen = 0
-    for seq, (kind, delta, held, reference) in enumerate(moves, 1):
-        avail, frozen = avail + delta, frozen + held
-        rows.append(
-            dict(
-                zip(TYPES, (7, 1, seq, delta, held, avail, frozen, kind, reference, 1000 + seq), strict=True)
-            )
-        )
-    return rows
-
-
 @pytest.mark.parametrize(
     ("moves", "expected"),
     [
@@ -503,115 +387,6 @@ def test_pages_and_directions_make_no_difference(data: st.DataObject) -> None:
     for descending in (True, False):
         for page in (1, 2, 5):
             assert named(followed(unique, descending=descending, page=page).breaks) == whole
-
-
-def sums_of(rows: list[Row], what: int) -> dict[Any, Any]:
-    """By asset, summed row by row in plain Python."""
-    found: dict[Any, Any] = {}
-    kinds = {"deposit": IN, "withdraw": OUT, "trade_debit": TRADED, "trade_credit": TRADED}
-    newest = {(row["user_id"], row["asset_id"]): row for row in sorted(rows, key=lambda row: row["seq"])}
-    with localcontext(prec=1000):
-        for row in newest.values() if what == NEWEST else rows:
-            names = ("avail", "frozen") if what == NEWEST else ("delta_avail", "delta_frozen")
-            mine = what == NEWEST or kinds.get(row["event_type"], OTHER) == what
-            amount = sum(row[name] for name in names) if mine else 0
-            found[row["asset_id"]] = found.get(row["asset_id"], 0) + amount
-    return found
-
-
-@pytest.mark.parametrize("kind", ["bigint", "varint", "decimal"])
-@pytest.mark.parametrize(("descending", "page"), [(True, 7), (False, 7), (True, 10_000), (False, 10_000)])
-def test_sums_by_asset_are_exact_however_large(kind: str, descending: bool, page: int) -> None:
-    """Each amount at the end of its column's range: no sum of two of them would fit."""
-    large: Any = {"bigint": 2**63 - 1, "varint": 10**40 + 1, "decimal": Decimal(f"{10**30}.{1:018}")}[kind]
-    least = -(2**63) if kind == "bigint" else -large
-    names = ("delta_avail", "delta_frozen", "avail", "frozen")
-    rows = [
-        ledger_of((event, 0, 0, 1))[0]
-        | {"user_id": user, "asset_id": asset, "seq": seq}
-        | dict.fromkeys(names, large if seq != 3 else least)
-        for user in range(20)
-        for asset in (1, 2, 77)
-        for seq, event in enumerate(("deposit", "withdraw", "lock", "trade_debit", "?"), 1)
-    ]
-    types = TYPES | dict.fromkeys(names, kind)
-    found = followed(rows, types, descending=descending, page=page).sums.by_code
-    assert set(found) == {1, 2, 77}
-    for what in (IN, OUT, TRADED, OTHER, FRESH, NEWEST):
-        assert {code: sums.moved[what] for code, sums in found.items()} == sums_of(rows, what)
-    assert [found[code].asset for code in (1, 2, 77)] == [1, 2, 77]
-
-
-def uneven_in(sums: dict[int, AssetSums], *, timed: bool = True) -> list[Uneven]:
-    return list(uneven(sums, by_type=True, held=True, timed=timed))
-
-
-def test_what_does_not_conserve(sound: list[Row], rows: list[Row]) -> None:
-    sums = followed(sound).sums.by_code
-    assert not uneven_in(sums)
-    credit = of_kind(rows, "trade_credit")
-    credit["delta_avail"] += 3
-    found = uneven_in(followed(rows).sums.by_code)
-    broken = {each.what: (each.asset, each.expected, each.found) for each in found}
-    asset, there = credit["asset_id"], sums[credit["asset_id"]]
-    assert broken == {
-        "trades": (asset, 0, 3),
-        "newest balances": (asset, there.deltas + 3, there.deltas),
-    }
-    # Fresh trades are not judged, since the other entries of them may not have been there yet.
-    fresh = followed(rows, settled=min(row["created_at"] for row in rows) - 1).sums.by_code
-    assert {each.what for each in uneven_in(fresh)} == {"newest balances"}
-    settled = followed(rows, settled=max(row["created_at"] for row in rows)).sums.by_code
-    assert {each.what for each in uneven_in(settled)} == set(broken)
-    # Parts that are added and taken away again leave what there was.
-    total: dict[int, AssetSums] = {}
-    for sign in (1, 1, -1):
-        add_sums(total, sums, sign)
-    assert {code: each.moved for code, each in total.items()} == {
-        code: each.moved for code, each in sums.items()
-    }
-
-
-def test_trades_are_fresh_by_their_times_whatever_the_pages() -> None:
-    rows = ledger_of(
-        ("deposit", 100, 0, 0),
-        ("trade_credit", 5, 0, 1),
-        ("trade_debit", -3, 0, 2),
-        ("trade_credit", 7, 0, 3),
-    )
-    times = [row["created_at"] for row in rows]
-    for page in (1, 2, 10):
-        for place, traded in ((0, [0, 9]), (1, [5, 4]), (2, [2, 7]), (3, [9, 0])):
-            sums = followed(rows, page=page, settled=times[place]).sums.by_code[rows[0]["asset_id"]]
-            assert [sums.moved[TRADED], sums.moved[FRESH]] == traded
-            assert (sums.trades, sums.fresh) == (place, 3 - place)
-            assert (sums.deltas, sums.moved[IN], sums.latest) == (109, 100, max(times))
-    # Without a time it is not known of which kind a trade is; a deposit's is not asked for.
-    rows[1]["created_at"] = None
-    sums = followed(rows, settled=times[3]).sums.by_code[rows[0]["asset_id"]]
-    assert sums.untyped == 1
-    rows[0]["created_at"], rows[1]["created_at"] = None, times[1]
-    assert followed(rows, settled=times[3]).sums.by_code[rows[0]["asset_id"]].untyped == 0
-
-
-def test_without_times_two_sums_over_trades_are_alike_only_if_they_are_of_as_many() -> None:
-    rows = ledger_of(("deposit", 100, 0, 0), ("trade_credit", 5, 0, 1), ("trade_debit", -3, 0, 2))
-    more = ledger_of(
-        ("deposit", 100, 0, 0),
-        ("trade_credit", 5, 0, 1),
-        ("trade_debit", -4, 0, 2),
-        ("trade_credit", 1, 0, 3),
-    )
-    timeless = LedgerSchema(time=None)
-    one, other = (
-        uneven_in(followed(each, ledger=timeless).sums.by_code, timed=False) for each in (rows, more)
-    )
-    assert [(each.what, each.apart, each.trades) for each in one + other] == [
-        ("trades", 2, 2), ("trades", 2, 3)
-    ]  # fmt: skip
-    assert one[0].identity != other[0].identity
-    again = uneven_in(followed(rows, ledger=timeless).sums.by_code, timed=False)
-    assert one[0].identity == again[0].identity
 
 
 def test_a_partition_with_a_static_cell_alone_has_no_entry(rows: list[Row]) -> None:

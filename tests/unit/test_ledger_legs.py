@@ -34,7 +34,7 @@ from balancebook.ledger.trades import TradeReader
 from balancebook.sketch.columns import hash_of
 from balancebook.sketch.sketch import Sketch
 from balancebook.store.raw import RawPage
-from unit.test_ledger_follow import Row, entries_of, serialized, table
+from ledger_rows import Row, entries_of, serialized, table
 
 KINDS = {hash_of(kind.encode()): kind for kind in MOVEMENTS}
 RECORDS = list(generate(Size(rows=3000, users=20, deep_events=200)))
