@@ -106,6 +106,22 @@ def test_the_doctor_promises_what_the_checks_do(profile: Profile, keyspace: str,
         ctx.close()
 
 
+def test_trades_that_are_not_as_the_profile_says_are_refused_beforehand(
+    profile: Profile, session: Session, keyspace: str
+) -> None:
+    booker(session, keyspace)((USER, 1, 1, 100, 0))
+    target = profile.model_copy(
+        update={"keyspace": keyspace, "trades": profile.trades.model_copy(update={"buyer": "payer"})}
+    )
+    ability = next(each for each in examine_profile(target, "f").abilities if each.code == "L004")
+    ctx = Context(target)
+    verdict, message = _asked(ctx, "L004")
+    ctx.close()
+    assert (verdict, ability.can_work, ability.skipped) == (Verdict.UNKNOWN, False, False)
+    assert "has no column payer (buyer)" in message
+    assert ability.refusal in message
+
+
 def test_advice_on_assets_works_when_it_is_followed(profile: Profile, keyspace: str, shape: Shape) -> None:
     ctx = Context(profile.model_copy(update={"keyspace": keyspace}))
     works = []

@@ -105,7 +105,10 @@ def _time(ctx: Context, _: Params) -> None:
 
 
 def _trades(ctx: Context, _: Params) -> None:
-    if why := open_source(ctx.reader, ctx.target.base, ctx.profile).no_trades:
+    source = open_source(ctx.reader, ctx.target.base, ctx.profile)
+    if source.trades_error:
+        raise BalancebookError(source.trades_error)
+    if why := source.no_trades:
         raise NotAsked(f"{why[0].upper()}{why[1:]}.")
 
 
