@@ -18,7 +18,7 @@ import tempfile
 import threading
 import tomllib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -177,9 +177,20 @@ def _tried(copy: Path, mutant: Mutant, unit: Tests, table: Tests) -> Outcome:
 
 
 def _running(tests: Tests, mutant: Mutant) -> list[str]:
-    """The tests of its line; of the whole module, where the line is run when the module is imported."""
+    """The tests of its line; of the whole module, where the line is run when the module is imported; of its package,
+    where no test runs any other line of the module."""
     lines = tests.get(mutant.module, {})
-    return lines.get(mutant.line) or list(dict.fromkeys(test for each in lines.values() for test in each))
+    return (
+        lines.get(mutant.line)
+        or _all_of([lines])
+        or _all_of(
+            each for module, each in tests.items() if Path(module).parent == Path(mutant.module).parent
+        )
+    )
+
+
+def _all_of(modules: Iterable[dict[int, list[str]]]) -> list[str]:
+    return list(dict.fromkeys(test for lines in modules for some in lines.values() for test in some))
 
 
 @contextmanager

@@ -108,7 +108,7 @@ def _mutant(root: Path, key: tuple[str, int, int, str], operator: str, occurrenc
 
 
 class _Bare(ast.NodeTransformer):
-    """Takes away what judges nothing: annotations, and decorators (frozen, slots)."""
+    """Takes away what judges nothing: annotations, decorators (frozen, slots), and the guard `strict` of zip."""
 
     def visit_arg(self, node: ast.arg) -> ast.arg:
         node.annotation = None
@@ -121,6 +121,12 @@ class _Bare(ast.NodeTransformer):
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
         node.decorator_list = []
+        self.generic_visit(node)
+        return node
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        if isinstance(node.func, ast.Name) and node.func.id == "zip":
+            node.keywords = []
         self.generic_visit(node)
         return node
 

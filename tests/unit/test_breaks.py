@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 
-from balancebook.ledger.breaks import CODES, Break, Breaks, Findings, Problem, identity_of
+from balancebook.ledger.breaks import CODES, Break, Breaks, Findings, Problem, _mixed, identity_of
 
 
 def test_what_is_only_missing_proves_nothing() -> None:
@@ -75,3 +75,8 @@ def test_identities_tell_cells_and_places_apart() -> None:
     spread = identity_of(np.arange(1000), np.zeros(1000, np.int64))
     assert len(set((spread & np.uint64(0xFFFFFF)).tolist())) > 990
     assert len(set((spread >> np.uint64(40)).tolist())) > 990
+
+
+def test_hashes_are_mixed_as_splitmix64_does() -> None:
+    """Its first number from the state 0 (Steele, Lea, Flood 2014; Vigna's splitmix64.c)."""
+    assert int(_mixed(np.array([0x9E3779B97F4A7C15], np.uint64))[0]) == 0xE220A8397B1DCDAF

@@ -90,6 +90,24 @@ def test_what_is_lost_at_two_looks_a_grace_period_apart_is_lost() -> None:
     assert GRACE_S <= looker.waited[0] <= 1.3 * GRACE_S
 
 
+def test_what_is_shown_is_what_was_seen_last() -> None:
+    looker = Clocked({b"a": [(None, OLD), (NEW, NEW)], b"b": [(OLD, NEW), (None, NEW), (None, NEW)]})
+    found = {each.suspect.key[0]: (each.base, each.view) for each in settled(looker).values()}
+    assert found == {b"a": (NEW.values, NEW.values), b"b": (NEW.values, None)}
+
+
+def test_a_pause_counts_from_when_the_last_reading_ended(clock: list[Clocked]) -> None:
+    looker = Clocked({})
+    clock.append(looker)
+    settling = Settling(looker, GRACE_S, looker.sleep, random.Random(1))
+    settling.pause()
+    for passed in (0.0, 4.0, 60.0):
+        settling.pause(looker.now - passed)
+    whole, none_passed, part, none_left = looker.waited
+    assert all(GRACE_S <= wait <= 1.3 * GRACE_S for wait in (whole, none_passed, part + 4.0))
+    assert none_left == 0.0
+
+
 def test_waits_differ() -> None:
     lengths = set()
     for seed in range(20):

@@ -45,9 +45,10 @@ def newest_entries(ctx: Context, account: Any, assets: Iterable[Any]) -> dict[An
         some = wanted[start : start + _IN_FLIGHT]
         pending = [ctx.reader.execute_async(cql, (account, asset)) for asset in some]
         for asset, answer in zip(some, pending, strict=True):
-            # A partition that holds a static cell alone has a row without an order, and no entry.
-            if rows := [row for row in answer.rows() if row[0] is not None]:
-                found[asset] = _entry(ctx, rows[0])
+            for row in answer.rows():
+                # A partition that holds a static cell alone has a row without an order, and no entry.
+                if row[0] is not None:
+                    found[asset] = _entry(ctx, row)
     return found
 
 

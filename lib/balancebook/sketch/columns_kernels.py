@@ -16,7 +16,7 @@ _LOW = 0xFFFFFFFF
 @kernel
 def hash_cell(raw: Page) -> np.int64:
     """What stands for a cell, given with its length field."""
-    return np.int64(hash_bytes(raw, 0, raw.shape[0], _ONE, _OTHER)[0])
+    return np.int64(hash_bytes(raw, 0, raw.size, _ONE, _OTHER)[0])
 
 
 @kernel
@@ -24,7 +24,7 @@ def columns(  # noqa: PLR0913, PLR0917 (C has no other way)
     body: Page, at: int, rows: int, widths: Places, values: Places, there: Page, starts: Places, ends: Places
 ) -> int:
     """Fill values and `there` (columns, rows), zeros yet, starts and ends (rows, columns). Returns a code."""
-    count = widths.shape[0]
+    count = widths.size
     for row in range(rows):
         code, end, _ = next_row(body, at, widths, 0, starts[row], ends[row])
         if code != OK:
@@ -40,7 +40,7 @@ def columns(  # noqa: PLR0913, PLR0917 (C has no other way)
                 first = starts[row, column] - 4
                 values[column, row] = np.int64(hash_bytes(body, first, ends[row, column], _ONE, _OTHER)[0])
         at = end
-    return OK if at == body.shape[0] else LEFT_OVER
+    return OK if at == body.size else LEFT_OVER
 
 
 @kernel
@@ -49,7 +49,7 @@ def totals(codes: Places, what: Places, amounts: Places, first: Places, high: Pl
     lower ones: of fewer than 2^31 rows neither overflows. first: (groups), high and low: (groups, kinds), zeros yet, of
     at least as many groups as there are runs of one code. Returns how many codes there are."""
     count = at = 0
-    for row in range(codes.shape[0]):
+    for row in range(codes.size):
         if row == 0 or codes[row] != codes[row - 1]:
             at = 0
             while at < count and codes[first[at]] != codes[row]:

@@ -12,11 +12,11 @@ from balancebook.sketch.rows import hash_bytes, next_row
 @part
 def _holds(wanted: Words, lane: np.uint64) -> bool:
     """Whether the open table has that lane; 0 marks a free place, and is always thought to be in."""
-    mask = np.uint64(wanted.shape[0] - 1)
+    mask = np.uint64(wanted.size - 1)
     place = lane & mask
     while wanted[np.int64(place)] != lane:
         if wanted[np.int64(place)] == 0:
-            return bool(lane == 0)
+            return False
         place = (place + np.uint64(1)) & mask
     return True
 
@@ -24,7 +24,7 @@ def _holds(wanted: Words, lane: np.uint64) -> bool:
 @kernel
 def fill_table(lanes: Words, table: Words) -> int:
     """Make zeros, a power of two and more than there are lanes, a table for `find`."""
-    mask = np.uint64(table.shape[0] - 1)
+    mask = np.uint64(table.size - 1)
     for lane in lanes:
         place = lane & mask
         while table[np.int64(place)] != 0 and table[np.int64(place)] != lane:
@@ -75,10 +75,10 @@ def find(  # noqa: PLR0913, PLR0917 (C has no other way)
                 count += 1
         at = end
     counted[0], counted[1] = count, dropped
-    return OK if at == body.shape[0] else LEFT_OVER
+    return OK if at == body.size else LEFT_OVER
 
 
 @kernel
 def key_lane(body: Page, seeds: Words) -> np.int64:
     """Lane a of a key, as `find` compares it; in two's complement."""
-    return np.int64(hash_bytes(body, 0, body.shape[0], seeds[2], seeds[3])[0])
+    return np.int64(hash_bytes(body, 0, body.size, seeds[2], seeds[3])[0])

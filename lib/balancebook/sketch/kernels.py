@@ -89,7 +89,7 @@ def _add(  # noqa: PLR0913, PLR0917 (read from an array, the lanes would be read
 
 @part
 def _take(cells: Words, place: int, item: Words, sign: np.uint64) -> None:
-    for word in range(item.shape[0]):
+    for word in range(item.size):
         cells[place, word] -= sign * item[word]
 
 
@@ -153,11 +153,11 @@ def fold(  # noqa: PLR0912, PLR0913, PLR0917 (in one piece: what is split off by
     each begins and ends goes to `aside` (rows, 2), the lanes of its key and of itself to `aside_lanes` (rows, 2). If
     the code is not OK, some rows of the page have been added.
     """
-    columns, by_key = widths.shape[0], word_ends.shape[0] > 0
+    columns, by_key = widths.size, word_ends.size > 0
     # Rows wait here a moment, while the cells that they go to come from memory.
     waiting = 0
     row_seed, row_seed2, key_seed, key_seed2 = seeds[0], seeds[1], seeds[2], seeds[3]
-    key_size = places[keys] if keys < places.shape[0] else stride
+    key_size = places[keys] if keys < places.size else stride
     needs_bounds = cutoff >= 0 or not by_key
     dropped = newer = 0
     if at < 4:
@@ -208,7 +208,7 @@ def fold(  # noqa: PLR0912, PLR0913, PLR0917 (in one piece: what is split off by
         at = end
     _add_all(cells, size, lanes, names, waiting)
     left_out[0], left_out[1] = dropped, newer
-    return OK if at == body.shape[0] else LEFT_OVER
+    return OK if at == body.size else LEFT_OVER
 
 
 @kernel

@@ -56,7 +56,7 @@ def records(  # noqa: PLR0913, PLR0917 (C has no other way)
         if code != OK:
             return code
         lane = seeds[0]
-        for index in range(address.shape[0]):
+        for index in range(address.size):
             column = address[index]
             cell = hash_bytes(body, starts[column] - 4, _edge(starts, ends, column), seeds[2], seeds[3])[0]
             lane = fold_product(lane ^ cell, _MIX) ^ cell
@@ -78,11 +78,11 @@ def records(  # noqa: PLR0913, PLR0917 (C has no other way)
         if end > key_end:
             found[row, 4] = hash_bytes(body, key_end, end, seeds[0], seeds[1])[0]
         known = 0
-        for index in range(proof.shape[0]):
+        for index in range(proof.size):
             known += ends[proof[index]] > starts[proof[index]]
-        if known > 0 and (every == 0 or known == proof.shape[0]):
+        if known > 0 and (every == 0 or known == proof.size):
             flags |= np.uint64(PROVED)
         found[row, 5] = (np.uint64(end - at) << np.uint64(SIZE_SHIFT)) | flags
         bounds[row, 0], bounds[row, 1] = at, end
         at = end
-    return OK if at == body.shape[0] else LEFT_OVER
+    return OK if at == body.size else LEFT_OVER

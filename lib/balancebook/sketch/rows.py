@@ -52,9 +52,9 @@ def next_row(
     body: Page, at: int, widths: Places, keys: int, starts: Places, ends: Places
 ) -> tuple[int, int, bool]:
     """(code, end of the row, whether a key cell is null); the cells' bounds into `starts` and `ends`."""
-    limit = body.shape[0]
+    limit = body.size
     absent = False
-    for column in range(widths.shape[0]):
+    for column in range(widths.size):
         if at + 4 > limit:
             return CUT_SHORT, at, absent
         length = _length(load32(body, at))
@@ -76,10 +76,10 @@ def next_row(
 @part
 def is_regular(body: Page, at: int, stride: int, places: Places, lengths: Words) -> bool:
     """Whether the row is there in full with every cell of its fixed width."""
-    if stride == 0 or at + stride > body.shape[0]:
+    if stride == 0 or at + stride > body.size:
         return False
     wrong = np.uint64(0)
-    for column in range(places.shape[0]):
+    for column in range(places.size):
         wrong |= load32(body, at + places[column]) ^ lengths[column]
     return bool(wrong == 0)
 
@@ -95,11 +95,11 @@ def number_before(body: Page, end: int, width: int) -> np.int64:
 @part
 def partition_token(body: Page, columns: Places, starts: Places, ends: Places, serialized: Page) -> np.uint64:
     """The token of a row's partition key of these columns, as two's complement. `serialized`: space to work in."""
-    if columns.shape[0] == 1:
+    if columns.size == 1:
         start = starts[columns[0]]
         return np.uint64(token_part(body, start, ends[columns[0]] - start))
     at = 0
-    for index in range(columns.shape[0]):
+    for index in range(columns.size):
         column = columns[index]
         length = ends[column] - starts[column]
         serialized[at] = (length >> 8) & 255

@@ -25,7 +25,6 @@ from balancebook.sketch.records import (
     PROVED,
     VALUES,
     VERSION,
-    WORDS,
     flagged,
 )
 
@@ -61,7 +60,7 @@ class Scan:
 
 def differing(scan: Scan) -> Units:
     """The rows of the view that differ in value, or that one side alone has."""
-    keys = _places(scan.base, scan.view[:, ADDRESS])
+    keys = _places(scan.base[:, ADDRESS], scan.view[:, ADDRESS])
     paired = keys >= 0
     paired[paired] = scan.base[keys[paired], KEY] == scan.view[paired, KEY]
     differs = ~paired
@@ -88,7 +87,7 @@ def settled(
     all_timed: whether every column outside the view's key has a write time. moving: whether the view's key holds a
     regular column of the base, so that a base row can stand under another key.
     """
-    base2 = _places(second.base, units.addresses)
+    base2 = _places(second.base[:, ADDRESS], units.addresses)
     view2 = _paired(second.view, units)
     still_there = base2 >= 0
     derived2 = still_there.copy()
@@ -130,7 +129,7 @@ def lost_and_gone(units: Units, later: Scan) -> Flags:
 def behind(units: Units, first: Scan, again: Scan, quorum: Scan) -> Flags:
     """Which units of `again` differed in `first` too and are in step in `quorum`, with the same version of the base row
     in all three scans. first and again were read from single replicas, a grace period apart."""
-    bases = [_places(each.base, units.addresses) for each in (first, quorum)]
+    bases = [_places(each.base[:, ADDRESS], units.addresses) for each in (first, quorum)]
     wrong = same_rows(units, differing(first))
     same = _equal(first.base, bases[0], again.base, units.elsewhere, VERSION)
     same &= _equal(quorum.base, bases[1], again.base, units.elsewhere, VERSION)
@@ -138,20 +137,19 @@ def behind(units: Units, first: Scan, again: Scan, quorum: Scan) -> Flags:
     return np.asarray(wrong & same & in_step & _proved(quorum.base, bases[1]))
 
 
-def _places(records: Words, addresses: Words) -> Places:
-    """The place of a record of each address, -1 for none. (Where there are several, the unit is left open.)"""
-    if not len(records):
-        return np.full(len(addresses), _NONE)
-    order = np.argsort(records[:, ADDRESS])
-    sorted_ = records[order, ADDRESS]
-    at = np.minimum(np.searchsorted(sorted_, addresses), len(sorted_) - 1)
-    return np.where(sorted_[at] == addresses, order[at], _NONE)
+def _places(names: Words, wanted: Words) -> Places:
+    """The place of each wanted name, -1 for none; of several alike that of any (such units are left open)."""
+    if not len(names):
+        return np.full(len(wanted), _NONE)
+    order = np.argsort(names)
+    sorted_ = names[order]
+    at = np.minimum(np.searchsorted(sorted_, wanted), len(sorted_) - 1)
+    return np.where(sorted_[at] == wanted, order[at], _NONE)
 
 
 def _paired(records: Words, units: Units) -> Places:
     """The place of the record of each unit, by address and key."""
-    names = mixed(records[:, [ADDRESS]], records[:, [KEY]])
-    found = _places(np.pad(names, ((0, 0), (0, WORDS - 1))), mixed(units.addresses, units.keys))
+    found = _places(mixed(records[:, ADDRESS], records[:, KEY]), mixed(units.addresses, units.keys))
     there = found >= 0
     there[there] = records[found[there], KEY] == units.keys[there]
     return np.where(there, found, _NONE)
