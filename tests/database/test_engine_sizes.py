@@ -14,6 +14,7 @@ from cassandra.cluster import Session
 from balancebook.demo.faults import Injector
 from balancebook.demo.node import Node
 from balancebook.demo.schema import create_schema
+from balancebook.reconcile import engine
 from balancebook.reconcile.confirm import by_scan, record_files
 from balancebook.reconcile.confirm.by_key import KeyLooker
 from balancebook.reconcile.engine import Engine
@@ -118,11 +119,12 @@ def test_scans_that_cannot_be_read_at_a_quorum_name_nothing(
 def test_the_rows_of_the_confirming_scan_are_those_that_are_said(
     reader: Reader, ledger: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As if the first pass had met a replica that has hardly a row, and the confirming scan a better one."""
+    """As if the first pass had met a replica of the view that has hardly a row, and the confirming scan a better."""
     by_key = compared(reader, there(reader, ledger))
     looked_at = Engine._confirm_by_scan
     monkeypatch.setattr(Engine, "_confirm_by_scan", lambda engine, count: looked_at(engine, count + 1000))
-    monkeypatch.setattr(Engine, "_counts", (Counts(rows=10**6), Counts(rows=3)))
+    monkeypatch.setattr(engine, "_LITTLE", 0)
+    monkeypatch.setattr(Engine, "_counts", (Counts(rows=900), Counts(rows=3)))
     report = compared(reader, there(reader, ledger), most_by_key=0)
     assert (report.rows_base, report.rows_view) == (by_key.rows_base, by_key.rows_view)
     assert report.counts == by_key.counts

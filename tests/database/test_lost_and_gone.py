@@ -11,6 +11,8 @@ import pytest
 from cassandra.cluster import Session
 
 from balancebook.demo.faults import Injector
+from balancebook.reconcile import engine
+from balancebook.reconcile.confirm.by_scan import TOO_MANY_GONE
 from balancebook.reconcile.confirm.resolve import Resolver
 from balancebook.reconcile.confirm.rule import GONE, MAY_COME_BACK
 from balancebook.reconcile.kinds import Kind
@@ -106,6 +108,38 @@ def test_scans_do_not_pass_it_either(
 ) -> None:
     report = compared(reader, there(reader, keyspace), grace_s=0.2, most_by_key=1, sleep=acting(turn, *turns))
     assert (report.verdict, report.counts) == (verdict, counts(**{kind.value: 5}))
+
+
+@pytest.mark.parametrize(("little", "unknown"), [(4, 5), (5, 0)])
+def test_what_is_gone_before_the_first_scan_is_no_pass_if_it_is_much(
+    monkeypatch: pytest.MonkeyPatch, reader: Reader, keyspace: str, turn: Turn, little: int, unknown: int
+) -> None:
+    monkeypatch.setattr(engine, "_LITTLE", little)
+
+    def told(sentence: str) -> None:
+        if "by scans" in sentence:
+            turn(1)
+
+    report = compared(reader, there(reader, keyspace), grace_s=0.1, most_by_key=1, told=told)
+    assert report.counts == counts(UNKNOWN=unknown)
+    assert report.in_step_since == 5 - unknown
+    assert {sample.reason for sample in report.samples} == ({TOO_MANY_GONE} if unknown else set())
+    assert (report.rows_base, report.rows_view) == (35, 35)
+
+
+def test_sound_rows_that_are_deleted_meanwhile_are_no_matter(
+    monkeypatch: pytest.MonkeyPatch, reader: Reader, keyspace: str, turn: Turn, session: Session
+) -> None:
+    monkeypatch.setattr(engine, "_LITTLE", 0)
+    turn(2)
+
+    def told(sentence: str) -> None:
+        if "by scans" in sentence:
+            for user in range(20, 30):
+                session.execute(f"DELETE FROM {keyspace}.{BASE} WHERE user_id = {user} AND asset_id = 1")
+
+    report = compared(reader, there(reader, keyspace), grace_s=0.1, most_by_key=1, told=told)
+    assert (report.counts, report.rows_base, report.rows_view) == (counts(LOST=5), 30, 25)
 
 
 @pytest.mark.parametrize(

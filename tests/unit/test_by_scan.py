@@ -140,7 +140,7 @@ def test_two_scans_settle_what_nobody_writes(monkeypatch: pytest.MonkeyPatch, tm
     assert script.wanted["second"] is not None
     assert len(script.wanted["second"]) == 3
     # Of the base seven rows, of the view seven; two rows of either side differed.
-    assert script.totals == Totals(base=7, view=7, differing=4)
+    assert script.totals == Totals(base=7, view=7, differing=4, complete=True)
 
 
 def test_what_is_in_step_in_the_second_scan_lagged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

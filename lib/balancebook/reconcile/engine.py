@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from balancebook.reconcile.aside import Aside, differing_aside
 from balancebook.reconcile.confirm.by_key import KeyLooker
-from balancebook.reconcile.confirm.by_scan import NoRoomError, ScanConfirming
+from balancebook.reconcile.confirm.by_scan import TOO_MANY_GONE, NoRoomError, ScanConfirming
 from balancebook.reconcile.confirm.columns import look_columns
 from balancebook.reconcile.confirm.resolve import Resolver, Unnamed, name_by_key, only_on, unnamed
 from balancebook.reconcile.confirm.rule import GONE, MOST_LOOKS
@@ -42,6 +42,8 @@ from balancebook.verdict import Json
 _CELLS_A_ROW = 1.7
 _LISTED = 10_000
 _MOST_GROWN = 3
+# Sides are not read at one moment: beside writers one has some rows more than the other, now this one and now that.
+_LITTLE = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -354,9 +356,17 @@ class Engine:
             self._reasons.append(f"{error}: make room, or rebuild the view")
             return
         seen = confirming.totals
+        if not seen.complete:
+            return
         # What is judged are the rows of that scan; the pass before may have been answered by other replicas.
         self._rows_again = seen.base, seen.view
-        self._in_step_since = max(0, differences - seen.differing)
+        left_base = base.rows + base.newer - seen.base
+        missing = min(left_base, left_base - (view.rows + view.newer - seen.view))
+        if missing <= _LITTLE:
+            missing = 0
+        # Nobody knows their keys: what is deleted and written again may be missing from the view for good.
+        self._note(Listed([self._nameless(Kind.UNKNOWN, TOO_MANY_GONE)] * missing))
+        self._in_step_since = max(0, differences - seen.differing - missing)
 
     def _require_really_empty(self, counts: tuple[Counts, Counts]) -> None:
         """A side that sent no row at all is asked once more by the driver's ordinary decoder."""

@@ -46,16 +46,22 @@ from balancebook.store.raw_scan import raw_scan
 from balancebook.store.reader import Reader
 
 NOT_READ = "the confirming scan was not complete"
+TOO_MANY_GONE = (
+    "it was missing from the view at first, with more rows than are looked at by key, and was gone from the base when "
+    "read again: run it again while fewer rows are deleted"
+)
 _PROBED_ROWS = 200
 
 
 @dataclass(slots=True)
 class Totals:
-    """What the first scan had: the rows that the base derives, those of the view, and how many of both differed."""
+    """What the first scan had, if it was complete: the rows that the base derives, those of the view, and how many of
+    both differed."""
 
     base: int = 0
     view: int = 0
     differing: int = 0
+    complete: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +268,7 @@ class _Scans:
     def _differing(self, name: str) -> Words:
         """The addresses of what differs in the first scan, sorted; counts its rows too."""
         found, totals = [], self.how.totals
+        totals.complete = True
         for part in range(PARTS):
             scan = self._part(name, part)
             units = scan_rule.differing(scan)
