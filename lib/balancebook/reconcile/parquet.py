@@ -32,17 +32,18 @@ def write_parquet(
     """Write them, and return how many there are. The file appears whole, or not at all. Raises OSError.
 
     columns: the view's key and its others; `types` the driver's, in that order. kind and reason are text; key, base and
-    view are structs of those columns (base and view null where the row is not there): integers as int64, boolean as
-    bool, all else as text, as in the JSON of `reconcile --json` (collections as JSON). origin: kept as the file's
-    metadata.
+    view are structs of those columns (base and view null where the row is not there, and true where it is if the view
+    has no others: Parquet has no empty structs): integers as int64, boolean as bool, all else as text, as in the JSON
+    of `reconcile --json` (collections as JSON). origin: kept as the file's metadata.
     """
     cql_types = {column.name: column.cql_type for column in view.columns}
     key, values = ([pa.field(name, _arrow(cql_types[name])) for name in names] for names in columns)
+    row = pa.struct(values) if values else pa.bool_()
     fields = [
         pa.field("kind", pa.string(), nullable=False),
         pa.field("key", pa.struct(key), nullable=False),
-        pa.field("base", pa.struct(values)),
-        pa.field("view", pa.struct(values)),
+        pa.field("base", row),
+        pa.field("view", row),
         pa.field("reason", pa.string(), nullable=False),
     ]
     schema = pa.schema(fields, metadata=dict(origin))
@@ -75,10 +76,10 @@ def _document(
 ) -> dict[str, Any]:
     decoded = difference.decoded(types)
 
-    def struct(names: Sequence[str], cells: Sequence[Any] | None) -> dict[str, Any] | None:
+    def struct(names: Sequence[str], cells: Sequence[Any] | None) -> dict[str, Any] | bool | None:
         if cells is None:
             return None
-        return {
+        return not names or {
             name: _value(cell_json(cell, cql_types[name]), cql_types[name])
             for name, cell in zip(names, cells, strict=True)
         }
