@@ -263,6 +263,8 @@ def test_an_account_that_the_gateway_does_not_know() -> None:
         (sends(SENT), Probe(200, True, True)),
         (sends({"account": "x", "balances": []}), Probe(200, True, False)),
         (sends(SENT, 400), Probe(400, False, True)),
+        (sends(SENT, 299), Probe(299, True, True)),
+        (sends(SENT, 300), Probe(300, False, True)),
     ],
 )
 def test_a_probe_where_the_http_status_alone_decides(behave: Behaviour, probe: Probe) -> None:

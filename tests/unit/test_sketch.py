@@ -334,11 +334,15 @@ def token_of(cells: Sequence[bytes]) -> int:
         ({"view_partition": (1,)}, "partition key"),
         ({"base_partition": ()}, "partition key"),
         ({"cutoff": (1, 0, 1)}, "cut-off"),
+        ({"widths": (8, 0), "cutoff": (1, 0, 1)}, "cut-off"),
+        ({"widths": (8, 9), "cutoff": (1, 0, 1)}, "cut-off"),
     ],
 )
 def test_a_layout_that_makes_no_sense_is_refused(settings: dict[str, Any], reason: str) -> None:
     sound: dict[str, Any] = {"widths": (8, None), "keys": 1, "base_partition": (0,), "view_partition": (0,)}
     RowLayout(**sound)
+    for width in (1, 8):
+        RowLayout(**sound | {"widths": (8, width), "cutoff": (1, 0, 1)})
     with pytest.raises(ValueError, match=reason):
         RowLayout(**sound | settings)
 
