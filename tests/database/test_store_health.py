@@ -38,7 +38,7 @@ def _fill(session: Session, keyspace: str) -> None:
 
 def test_a_built_view_is_healthy(reader: Reader, keyspace: str) -> None:
     health = _until(reader, keyspace, VIEW, lambda found: found.state == "healthy")
-    assert (health.percent, health.note) == (100.0, "")
+    assert (health.percent, health.note, health.stopped) == (100.0, "", False)
     [node] = health.nodes
     [host] = reader.hosts()
     assert (node.address, node.host_id, node.status) == (host.address, host.host_id, "SUCCESS")
@@ -79,7 +79,8 @@ def test_a_build_is_followed_stopped_and_resumed(
         f"WHERE p IS NOT NULL AND c IS NOT NULL AND v IS NOT NULL PRIMARY KEY (v, p, c)"
     )
     running = _until(reader, keyspace, "wide_by_v", lambda found: any(node.running for node in found.nodes))
-    assert running.state == "building"
+    assert (running.state, running.stopped) == ("building", False)
+    assert "being built" in running.sentence
     assert running.nodes[0].status == "STARTED"
     with server.admin() as admin:
         admin.stop_view_build()
@@ -87,7 +88,7 @@ def test_a_build_is_followed_stopped_and_resumed(
     stopped = _until(
         reader, keyspace, "wide_by_v", lambda found: bool(found.nodes) and found.nodes[0].running is False
     )
-    assert stopped.state == "building"
+    assert (stopped.state, stopped.stopped) == ("building", True)
     assert stopped.nodes[0].status == "STARTED"
     assert stopped.percent is not None
     assert 0 <= stopped.percent < 100

@@ -31,6 +31,8 @@ class ComparisonReport:
     `counts` holds every kind and is exact; `samples` is bounded, worst first: in the order of Kind, then by key.
     `rows_base` are the rows that the base derives. Not `complete`: something was not compared, and `reasons` say why.
     Ranges are counted over both sides. `gone`: rows among the LAGGING that were gone from both sides when read again.
+    `build`: a sentence on the view's build, if it is not at its end; `may_come`: whether the build goes on, as far as
+    is known, so that a row that is LOST may still come.
     """
 
     rows_base: int
@@ -46,16 +48,18 @@ class ComparisonReport:
     ranges_total: int = 0
     ranges_done: int = 0
     gone: int = 0
+    build: str = ""
+    may_come: bool = False
 
     @property
     def message(self) -> str:
         """What it comes to, in a sentence."""
         if self.verdict is Verdict.FAIL:
-            return f"{self._counted(sorted(FAULTS))}.{self.beside}"
+            return f"{self._counted(sorted(FAULTS))}.{self.beside}{self.of_build}"
         if not self.complete:
-            return f"Not everything was compared: {'; '.join(self.reasons)}."
+            return f"Not everything was compared: {'; '.join(self.reasons)}.{self.of_build}"
         if self.verdict is Verdict.UNKNOWN:
-            return f"{self._counted([Kind.UNKNOWN])} could not be confirmed."
+            return self.unproved
         return (
             f"All {self.rows_view:,} {self.subject} equal the base, cell by cell.{self.in_flight}{self.aside}"
         )
@@ -69,6 +73,18 @@ class ComparisonReport:
             (unknown, f" {unknown:,} more rows look wrong and were not confirmed."),
         )
         return "".join(sentence for holds, sentence in sentences if holds)
+
+    @property
+    def unproved(self) -> str:
+        """What was read, looks wrong, and is not proved to be a fault."""
+        lost = f"{self._counted([Kind.LOST])}.{self.of_build}" if self.counts[Kind.LOST] else ""
+        unknown = self._counted([Kind.UNKNOWN])
+        return " ".join(filter(None, [lost, unknown and f"{unknown} could not be confirmed."]))
+
+    @property
+    def of_build(self) -> str:
+        """What the view's build has to do with what is LOST, as a sentence."""
+        return f" {self.build}" if self.build and self.counts[Kind.LOST] else ""
 
     @property
     def in_flight(self) -> str:
@@ -106,10 +122,15 @@ class ComparisonReport:
 
     @property
     def verdict(self) -> Verdict:
-        """fail for any confirmed fault; unknown if it is incomplete or anything is unconfirmed; else pass."""
-        if any(self.counts[kind] for kind in FAULTS):
+        """fail for any confirmed fault; unknown if it is incomplete or anything is unconfirmed; else pass.
+
+        A row that a build has yet to bring is no fault.
+        """
+        proved = FAULTS - {Kind.LOST} if self.may_come else FAULTS
+        if any(self.counts[kind] for kind in proved):
             return Verdict.FAIL
-        return Verdict.UNKNOWN if not self.complete or self.counts[Kind.UNKNOWN] else Verdict.PASS
+        open_ = self.counts[Kind.UNKNOWN] or self.counts[Kind.LOST]
+        return Verdict.UNKNOWN if open_ or not self.complete else Verdict.PASS
 
     def named(self, difference: Difference) -> dict[str, Json]:
         """A sample as JSON: kind, key {column: value}, base and view {column: value} or None, reason."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +18,7 @@ from balancebook.reconcile.engine import Engine, Report
 from balancebook.reconcile.executors import dask, processes
 from balancebook.reconcile.fold import Folder, ThreadFolder
 from balancebook.reconcile.keys_file import read_keys
+from balancebook.reconcile.kinds import Kind
 from balancebook.reconcile.options import RESUME_WITHIN_S, Cutoff, Options, can_cut_off
 from balancebook.reconcile.partitions import compare_partitions
 from balancebook.reconcile.report import ComparisonReport
@@ -27,6 +28,7 @@ from balancebook.reconcile.writetimes import Written, read_write_times, why_unre
 from balancebook.store.errors import StoreError
 from balancebook.store.estimate import Cost, estimate
 from balancebook.store.gone import naming_what_is_gone
+from balancebook.store.health import ViewHealth, view_health
 from balancebook.store.pace import Pace, PaceReport, pace_of
 from balancebook.store.ranges import RANGES, ScanReport
 from balancebook.store.reader import Reader
@@ -120,12 +122,21 @@ class _Run:
     def _compared(self) -> tuple[str, ComparisonReport]:
         if self.request.depth == "definition" and not self.request.keys:
             return "definition", definition(self.reader, self.view)
+        before = self._health()
         pace = pace_of(self.reader, self.view, self.request.rate, paced=self._paced)
         with pace or nullcontext():
-            found = self._read(pace)
+            depth, report = self._read(pace)
         if pace:
             self._tell_of(pace.report())
-        return found
+        if report.counts[Kind.LOST]:
+            # One that ended meanwhile brought rows between the looks; one that began meanwhile may have, too.
+            unbuilt = [each for each in (before, self._health()) if each.state == "building"]
+            if unbuilt:
+                report = replace(report, build=unbuilt[-1].sentence, may_come=not unbuilt[-1].stopped)
+        return depth, report
+
+    def _health(self) -> ViewHealth:
+        return view_health(self.reader, self.view.keyspace, self.view.name)
 
     def _read(self, pace: Pace | None) -> tuple[str, ComparisonReport]:
         request = self.request

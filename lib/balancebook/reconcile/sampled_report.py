@@ -142,12 +142,14 @@ class SampledReport(ComparisonReport):
         if self.verdict is Verdict.FAIL:
             return (
                 f"{self._counted(sorted(FAULTS))} in what was sampled: {base.faulty:,} of {base.read:,} ranges "
-                f"of the base and {view.faulty:,} of {view.read:,} of the view hold a fault."
+                f"of the base and {view.faulty:,} of {view.read:,} of the view hold a fault.{self.of_build}"
             )
         if not self.complete:
-            return f"Not everything that was drawn could be compared: {'; '.join(self.reasons)}."
+            return (
+                f"Not everything that was drawn could be compared: {'; '.join(self.reasons)}.{self.of_build}"
+            )
         if self.verdict is Verdict.UNKNOWN:
-            return f"{self._counted([Kind.UNKNOWN])} could not be confirmed."
+            return self.unproved
         return (
             f"No difference in {base.read:,} ranges of the base ({base.rows:,} rows) and {view.read:,} of the view "
             f"({view.rows:,} rows), drawn at random."

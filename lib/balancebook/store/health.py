@@ -55,6 +55,20 @@ class ViewHealth:
     nodes: tuple[NodeBuild, ...] = ()
     note: str = ""
 
+    @property
+    def stopped(self) -> bool:
+        """Whether the build is proved to go on nowhere, though it is not at its end."""
+        left = [node for node in self.nodes if not node.built]
+        return bool(left) and all(node.running is False for node in left)
+
+    @property
+    def sentence(self) -> str:
+        """Of a view that is being built: what that means for rows that it has not."""
+        if self.stopped:
+            return f"The view's build has stopped. {self.note}".rstrip()
+        so_far = "" if self.percent is None else f", {self.percent:.0f} % so far"
+        return f"The view is being built{so_far}: these rows may still come. Run it again when it is built."
+
 
 def view_health(reader: Reader, keyspace: str, view: str) -> ViewHealth:
     """How far the view is built, by the server's own status tables (docs of each: store/dialects.py).
