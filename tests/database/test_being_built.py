@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from cassandra.cluster import Session
@@ -16,6 +17,7 @@ from balancebook.reconcile import run as running
 from balancebook.reconcile.kinds import Kind
 from balancebook.reconcile.report import ComparisonReport
 from balancebook.reconcile.run import Request
+from balancebook.store import gone
 from balancebook.store.health import ViewHealth, view_health
 from balancebook.store.reader import Reader
 from balancebook.store.schema import View
@@ -105,6 +107,20 @@ def test_what_a_build_may_still_bring_is_no_fault(
     report = compared(reader, view, "full", tmp_path)
     assert report.verdict is Verdict.FAIL
     assert report.message.startswith("5 LOST, 1 ORPHAN. The view is being built")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_view_that_is_made_anew_meanwhile_is_no_pass(
+    monkeypatch: pytest.MonkeyPatch, reader: Reader, session: Session, keyspace: str, tmp_path: Path, way: str
+) -> None:
+    """Every way asks for the schema once more at its end."""
+    session.execute(f"INSERT INTO {keyspace}.{BASE} (user_id, asset_id, seq, avail) VALUES (1, 1, 1, 5)")
+    view = there(reader, keyspace, VIEW)
+    assert compared(reader, view, way, tmp_path).verdict is Verdict.PASS
+    monkeypatch.setattr(gone, "read_view", lambda *_: replace(view, table_id=UUID(int=7)))
+    report = compared(reader, view, way, tmp_path)
+    assert report.verdict is Verdict.UNKNOWN
+    assert f"the view {keyspace}.{VIEW} was dropped and created again while it was compared" in report.message
 
 
 def test_while_it_is_being_built_nothing_fails(

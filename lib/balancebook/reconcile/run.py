@@ -27,7 +27,7 @@ from balancebook.reconcile.sides import base_side, view_side
 from balancebook.reconcile.writetimes import Written, read_write_times, why_unread
 from balancebook.store.errors import StoreError
 from balancebook.store.estimate import Cost, estimate
-from balancebook.store.gone import naming_what_is_gone
+from balancebook.store.gone import changes_of, naming_what_is_gone
 from balancebook.store.health import ViewHealth, view_health
 from balancebook.store.pace import Pace, PaceReport, pace_of
 from balancebook.store.ranges import RANGES, ScanReport
@@ -123,11 +123,16 @@ class _Run:
         if self.request.depth == "definition" and not self.request.keys:
             return "definition", definition(self.reader, self.view)
         before = self._health()
+        base = base_side(self.reader, self.view).table
         pace = pace_of(self.reader, self.view, self.request.rate, paced=self._paced)
         with pace or nullcontext():
             depth, report = self._read(pace)
         if pace:
             self._tell_of(pace.report())
+        if depth != "full" and report.complete:
+            # The engine has asked that itself.
+            changes = changes_of(self.reader, [self.view, base], "compared")
+            report = replace(report, complete=not changes, reasons=(*report.reasons, *changes))
         if report.counts[Kind.LOST]:
             # One that ended meanwhile brought rows between the looks; one that began meanwhile may have, too.
             unbuilt = [each for each in (before, self._health()) if each.state == "building"]

@@ -58,7 +58,7 @@ def begin_run(out_root: Path, notebook: str, now: datetime | None = None) -> Run
         raise unwritable(
             f"{KEPT} cannot be kept in {out_root}",
             error,
-            "Name a folder that can be written to with --out.",
+            "Name a folder that can be written to: by BALANCEBOOK_STATE, or for `balancebook run` by --out.",
             parameter="out",
         ) from error
 

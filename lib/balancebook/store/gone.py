@@ -6,10 +6,10 @@ replicas, or, once the statement is prepared again, with a table that does not e
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from balancebook.store.errors import Kind, StoreError
+from balancebook.store.errors import MAY_PASS, Kind, StoreError
 from balancebook.store.reader import Reader
 from balancebook.store.schema import Table, View, read_table, read_view
 
@@ -56,6 +56,22 @@ def change_of(table: Table, found: Table | None, doing: str = "read") -> str:
     else:
         event = "altered" if found.table_id == table.table_id else "dropped and created again"
     return f"the {kind} {table.keyspace}.{table.name} was {event} while it was {doing}"
+
+
+def changes_of(reader: Reader, tables: Sequence[Table], doing: str) -> list[str]:
+    """What happened to tables since they were read, a clause each; also where that cannot be read now.
+
+    Raises StoreError for non-retryable errors.
+    """
+    try:
+        now = [_read_again(reader, table) for table in tables]
+    except StoreError as error:
+        if error.kind not in MAY_PASS:
+            raise
+        return [f"whether {tables[0].cql_name} was altered meanwhile could not be read: {error}"]
+    return [
+        change_of(table, found, doing) for table, found in zip(tables, now, strict=True) if found != table
+    ]
 
 
 def _read_again(reader: Reader, table: Table) -> Table | None:
