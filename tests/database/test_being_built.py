@@ -110,7 +110,7 @@ def test_what_a_build_may_still_bring_is_no_fault(
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_view_that_is_made_anew_meanwhile_is_no_pass(
+def test_a_view_that_is_created_again_meanwhile_does_not_pass(
     monkeypatch: pytest.MonkeyPatch, reader: Reader, session: Session, keyspace: str, tmp_path: Path, way: str
 ) -> None:
     """Every way asks for the schema once more at its end."""

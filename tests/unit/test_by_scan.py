@@ -301,33 +301,32 @@ def test_scans_see_less_where(
     columns = COLUMNS
     if shared:
         columns = replace(COLUMNS, base_partition=(1,), identity=KeyIdentity([Int32Type, DecimalType], {0}))
-    made: list[bool] = []
-
-    def batches(scans: _Scans) -> list[Any]:
-        made.append(scans.by_key)
-        return []
-
-    monkeypatch.setattr(_Scans, "batches", batches)
-    monkeypatch.setattr(ScanConfirming, "_sample", lambda _: _Sample(100, expiring=expiring, timed=False))
-    assert list(confirming(columns, beside=tmp_path / "state").batches(10)) == []
-    assert made == [by_key]
+    how = confirming(columns, beside=tmp_path / "state")
+    [made] = scans_of(monkeypatch, how, _Sample(100, expiring=expiring, timed=False))
+    assert made.by_key is by_key
 
 
 @pytest.mark.parametrize(("timed", "unselected"), [(True, ()), (False, ("u",))])
 def test_a_column_that_the_view_has_not_is_read_where_no_other_shows_that_a_row_stood_still(
     monkeypatch: pytest.MonkeyPatch, timed: bool, unselected: tuple[str, ...]
 ) -> None:
-    read: list[LookColumns] = []
+    has = replace(COLUMNS, unselected=("u",))
+    [made] = scans_of(monkeypatch, confirming(has), _Sample(100, expiring=False, timed=timed))
+    assert made.columns == replace(has, unselected=unselected)
+
+
+def scans_of(monkeypatch: pytest.MonkeyPatch, how: ScanConfirming, sample: _Sample) -> list[_Scans]:
+    """The scans that would be made after that sample."""
+    made: list[_Scans] = []
 
     def batches(scans: _Scans) -> list[Any]:
-        read.append(scans.columns)
+        made.append(scans)
         return []
 
     monkeypatch.setattr(_Scans, "batches", batches)
-    monkeypatch.setattr(ScanConfirming, "_sample", lambda _: _Sample(100, expiring=False, timed=timed))
-    has = replace(COLUMNS, unselected=("u",))
-    assert list(confirming(has).batches(10)) == []
-    assert read == [replace(has, unselected=unselected)]
+    monkeypatch.setattr(ScanConfirming, "_sample", lambda _: sample)
+    assert list(how.batches(10)) == []
+    return made
 
 
 def confirming(columns: LookColumns, **given: Any) -> ScanConfirming:

@@ -19,7 +19,6 @@ from balancebook.profile import LedgerSchema
 from ledger_rows import (
     TYPES,
     Row,
-    demo_entries,
     entry,
     followed,
     ledger_of,
@@ -28,17 +27,6 @@ from ledger_rows import (
     table,
     uneven_in,
 )
-
-
-@pytest.fixture(scope="module")
-def sound() -> list[Row]:
-    """All entries of a small demo exchange."""
-    return demo_entries()
-
-
-@pytest.fixture
-def rows(sound: list[Row]) -> list[Row]:
-    return [dict(row) for row in sound]
 
 
 @pytest.mark.parametrize("descending", [True, False])

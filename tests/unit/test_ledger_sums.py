@@ -12,23 +12,11 @@ from balancebook.profile import LedgerSchema
 from ledger_rows import (
     TYPES,
     Row,
-    demo_entries,
     followed,
     ledger_of,
     of_kind,
     uneven_in,
 )
-
-
-@pytest.fixture(scope="module")
-def sound() -> list[Row]:
-    """All entries of a small demo exchange."""
-    return demo_entries()
-
-
-@pytest.fixture
-def rows(sound: list[Row]) -> list[Row]:
-    return [dict(row) for row in sound]
 
 
 def sums_of(rows: list[Row], what: int) -> dict[Any, Any]:
