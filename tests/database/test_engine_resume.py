@@ -10,7 +10,8 @@ from cassandra.cluster import Session
 
 from balancebook.demo.faults import Injector
 from balancebook.demo.node import Node
-from balancebook.reconcile.options import Options
+from balancebook.errors import UsageError
+from balancebook.reconcile.options import Cutoff, Options
 from balancebook.store.reader import Reader
 from balancebook.verdict import Verdict
 from reconciling import BASE, compared, counts, there
@@ -52,6 +53,21 @@ def test_what_was_read_is_not_read_again(reader: Reader, filled: str, tmp_path: 
         200,
     )
     assert first[0] > report.ranges_total // 2
+
+
+def test_what_differs_from_the_first_run_is_named(reader: Reader, filled: str, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    interrupted(reader, filled, state)
+    view = there(reader, filled)
+    for changed, parameter, message in (
+        ({"samples": 7}, "samples", "with --samples 1000."),
+        ({"spool": tmp_path / "spool"}, "differences", "without --differences."),
+        ({"cutoff": Cutoff("seq", 10**15, 10**16)}, "cutoff", "with --cutoff none."),
+    ):
+        with pytest.raises(UsageError, match="The run to be resumed was begun") as refused:
+            compared(reader, view, state=state, **changed)
+        assert (refused.value.parameter, refused.value.message.endswith(message)) == (parameter, True)
+    assert compared(reader, view, state=state).resumed
 
 
 def test_what_was_read_too_long_ago_is_read_again(

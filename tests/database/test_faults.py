@@ -254,6 +254,29 @@ def test_what_was_cut_off_can_be_undone(
     ]
 
 
+@pytest.mark.parametrize("force", [False, True])
+def test_an_undo_that_was_cut_off(
+    here: Profile, environment: dict[str, str], session: Session, before: State,
+    monkeypatch: pytest.MonkeyPatch, force: bool,
+) -> None:  # fmt: skip
+    """Status says that rows are missing; the next undo restores what that one would have, the base too."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    command.inject("view_newer", here, env=environment)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Admin, "import_sstables", interrupted)
+        command.undo(here, force=force, env=environment)
+    cut_off = command.status(env=environment)
+    assert cut_off
+    assert (cut_off.stage, cut_off.base_too) == ("undoing", force)
+    assert "rows are missing" in cut_off.text()
+    command.undo(here, env=environment)
+    assert command.status(env=environment) is None
+    assert state(session, here.keyspace) == before
+
+
 def test_a_fault_that_does_not_come_about_leaves_nothing(
     here: Profile,
     environment: dict[str, str],
@@ -317,7 +340,7 @@ def test_a_build_stopped_when_all_its_rows_are_there(
     wide: Profile, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def told_as_stopped(target: Target) -> bool:
-        while builds._health(target).state != "healthy":
+        while view_health(target.reader, target.keyspace, VIEW).state != "healthy":
             time.sleep(0.05)
         return True
 

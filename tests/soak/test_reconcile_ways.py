@@ -177,7 +177,9 @@ def test_less_than_everything_says_so(desk: Desk) -> None:
     ("arguments", "said", "parameter"),
     [
         (("--depth", "sampled", "--differences", "x.parquet"), "needs the full depth", "differences"),
+        (("--keys", "nothing.csv", "--differences", "x.parquet"), "needs the full depth", "differences"),
         (("--differences", "nowhere/x.parquet"), "cannot be written", "differences"),
+        (("--differences", "all.csv"), "no name of a Parquet file", "differences"),
         (("--depth", "definition", "--within", "5"), "reads no rows", "within"),
         (("--keys", "nothing.csv"), "nothing.csv cannot be read", "keys"),
         (("--keys", "nothing.csv", "--within", "5"), "no time box", "keys"),

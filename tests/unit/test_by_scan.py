@@ -104,9 +104,9 @@ class Script:
         reader = RecordReader(record_layout(COLUMNS, side), scans.how.seed)
         records, _ = reader.read(np.frombuffer(body, np.uint8), 8, len(rows))
         chosen = np.arange(len(rows)) if wanted is None else np.flatnonzero(among(records, wanted))
-        kept = [row_bytes(rows[n]) for n in chosen.tolist()] if keep else None
+        kept = b"".join(row_bytes(rows[n]) for n in chosen.tolist())
         with files.adding() as add:
-            add(records[chosen], kept)
+            add(records[chosen], np.frombuffer(kept, np.uint8) if keep else None)
         return SimpleNamespace(complete=True, reasons=[])
 
 

@@ -21,6 +21,7 @@ from balancebook.sketch.records import (
     RecordLayout,
     RecordReader,
     flagged,
+    gathered,
     sizes,
 )
 from balancebook.sketch.sketch import PageError, seeds_of
@@ -210,3 +211,13 @@ def test_a_page_that_is_not_as_it_says_is_refused() -> None:
         with pytest.raises(PageError, match="byte 4"):
             reader.read(np.frombuffer(whole[START - start :], np.uint8), start, 2)
     assert len(reader.read(np.frombuffer(whole[START - 4 :], np.uint8), 4, 2)[0]) == 2
+
+
+def test_rows_are_gathered_in_any_order() -> None:
+    source = np.frombuffer(bytes(START) + page([ROW, (b"key", None), (b"",)]), np.uint8)
+    rows = [row_bytes(ROW), row_bytes((b"key", None)), row_bytes((b"",))]
+    ends = list(itertools.accumulate(map(len, rows), initial=START))
+    bounds = np.array(list(itertools.pairwise(ends)), np.int64)
+    for order in ((0, 1, 2), (2, 0), (1,), (1, 1, 0), ()):
+        found = gathered(source, bounds, np.array(order, np.int64))
+        assert found.tobytes() == b"".join(rows[row] for row in order)

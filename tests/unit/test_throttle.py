@@ -124,7 +124,10 @@ def test_a_load_that_exceeds_the_limit_on_its_own_is_named_and_the_scan_goes_on(
     scan = Scan(lambda at, _: 45.0 if at > 5 else FINE)
     scan.until(lambda: scan.throttle.not_the_cause == 1)
     assert scan.now < 5 + 4
-    said = "balance queries take 45.0 ms even at 5,000 rows/s (limit 10 ms): the scan is not the cause"
+    said = (
+        "balance queries take 45.0 ms even while the scan is at its slowest (limit 10 ms): "
+        "the scan is not the cause"
+    )
     assert scan.throttle.reason(scan.now) == said
     assert scan.go(50) > 50 * FLOOR
     assert scan.throttle.bound_ms == pytest.approx(TOLERANCE * 45)

@@ -28,7 +28,7 @@ from balancebook.reconcile.options import FOREVER, Cutoff, Options, layout_of
 from balancebook.reconcile.report import ComparisonReport, counts_disagree
 from balancebook.reconcile.sides import BASE, VIEW, base_side, types_of, view_side
 from balancebook.reconcile.spool import Spool
-from balancebook.reconcile.state import Keeper, Pass, State, digest_of
+from balancebook.reconcile.state import Common, Keeper, Pass, State, digest_of
 from balancebook.sketch.layout import RowLayout
 from balancebook.sketch.sketch import FoundRows, Items, KeyWidthError, Sketch
 from balancebook.store.gone import changes_of
@@ -114,7 +114,7 @@ class Engine:
         self._folder = folder or ThreadFolder(reader, options.pace)
         self._sides = base_side(reader, view), view_side(view)
         layout = layout_of(self._sides, options.cutoff)
-        self._keeper = Keeper(options.state, self._digest(layout))
+        self._keeper = Keeper(options.state, self._common(layout))
         self._state = self._resumed() or self._new_state()
         self._layout = self._as_kept(layout)
         self._types = types_of(reader, self._sides)
@@ -172,10 +172,14 @@ class Engine:
         cutoff = (options.cutoff.latest, options.cutoff.horizon) if options.cutoff else None
         return State(secrets.randbits(64), options.ranges, options.cells, time.time(), cutoff)
 
-    def _digest(self, layout: RowLayout) -> str:
+    def _common(self, layout: RowLayout) -> Common:
         options = self._options
-        cutoff = options.cutoff and options.cutoff.column
-        return digest_of(self._sides, layout.widths, cutoff, options.samples, options.spool is None)
+        return Common(
+            schema=digest_of(self._sides, layout.widths),
+            cutoff=options.cutoff.column if options.cutoff else "none",
+            samples=options.samples,
+            all_differences=options.spool is not None,
+        )
 
     def _as_kept(self, layout: RowLayout) -> RowLayout:
         """The layout with the cut-off, and the kind of names, of the state."""

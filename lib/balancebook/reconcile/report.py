@@ -60,6 +60,8 @@ class ComparisonReport:
             return f"Not everything was compared: {'; '.join(self.reasons)}.{self.of_build}"
         if self.verdict is Verdict.UNKNOWN:
             return self.unproved
+        if not self.rows_base and not self.rows_view:
+            return f"The view has no row, and none belongs in it by the base.{self.in_flight}{self.aside}"
         return (
             f"All {self.rows_view:,} {self.subject} equal the base, cell by cell.{self.in_flight}{self.aside}"
         )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from balancebook.core.short_text import enumerated
 from balancebook.errors import BalancebookError, UsageError
 from balancebook.moment import DAY_MS
 from balancebook.progress import Step
@@ -249,9 +250,12 @@ class _Run:
                 return None
             column = time_column
         elif not can_cut_off(self.view, column):
+            fitting = [each.name for each in self.view.columns if can_cut_off(self.view, each.name)]
             raise UsageError(
                 f"{column!r} is no column of {self.view.cql_name} that can be the cut-off.",
-                "Name one of its columns of type bigint or timestamp, in milliseconds.",
+                f"Name a column of times in milliseconds, of these: {enumerated(fitting)}."
+                if fitting
+                else "It has no column of times in milliseconds: leave --cutoff out.",
                 parameter="cutoff",
             )
         now = int(time.time() * 1000)

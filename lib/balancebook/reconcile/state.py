@@ -63,16 +63,26 @@ class State:
     resumed: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class Common:
+    """What a later run must have in common with the first. schema: of base and view, as a digest."""
+
+    schema: str
+    cutoff: str
+    samples: int
+    all_differences: bool
+
+
 def digest_of(*parts: object) -> str:
-    """What a later run must have in common with the first: schema and parameters."""
+    """A short text that is another one for other parts."""
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
 class Keeper:
     """Keeps a State in a file, every few seconds. Without a path it keeps nothing."""
 
-    def __init__(self, path: Path | None, digest: str) -> None:
-        self._path, self._digest = path, digest
+    def __init__(self, path: Path | None, common: Common) -> None:
+        self._path, self._common = path, common
         self._last = time.monotonic()
 
     def resumed(self) -> State | None:
@@ -82,19 +92,15 @@ class Keeper:
         try:
             with zipfile.ZipFile(self._path) as kept:
                 document = json.loads(kept.read("state.json"))
+                common = Common(**document["common"])
                 under_way = _pass_of(kept, document["state"]["under_way"])
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
             raise UsageError(
                 f"What {self._path} kept of the run cannot be read: {error}.",
                 "Run it again without --resume.",
                 parameter="resume",
             ) from error
-        if document["digest"] != self._digest:
-            raise UsageError(
-                "The run to be resumed was of another schema, or had other parameters.",
-                "Run it again without --resume, or with the parameters that it had.",
-                parameter="resume",
-            )
+        _require_same(common, self._common)
         return _from_json(document["state"], under_way)
 
     def keep(self, state: State, *, at_once: bool = False) -> None:
@@ -104,7 +110,7 @@ class Keeper:
         aside = self._path.with_suffix(".new")
         with aside.open("wb") as file:
             with zipfile.ZipFile(file, "w") as kept:
-                document = {"digest": self._digest, "state": _to_json(state)}
+                document = {"common": asdict(self._common), "state": _to_json(state)}
                 kept.writestr("state.json", json.dumps(document))
                 if state.under_way and state.under_way.cells is not None:
                     _write_arrays(kept, state.under_way)
@@ -112,6 +118,33 @@ class Keeper:
             os.fsync(file.fileno())
         aside.replace(self._path)
         self._last = time.monotonic()
+
+
+def _require_same(first: Common, now: Common) -> None:
+    """Raises UsageError, naming what differs, if one cannot go on where the other stopped."""
+    if first.schema != now.schema:
+        raise UsageError(
+            "Since the run to be resumed began, the schema of the base or the view has changed.",
+            "Run it again without --resume.",
+            parameter="resume",
+        )
+    had = (
+        ("cutoff", first.cutoff, now.cutoff, f"with --cutoff {first.cutoff}"),
+        ("samples", first.samples, now.samples, f"with --samples {first.samples}"),
+        (
+            "differences",
+            first.all_differences,
+            now.all_differences,
+            "with --differences" if first.all_differences else "without --differences",
+        ),
+    )
+    for name, before, after, way in had:
+        if before != after:
+            raise UsageError(
+                f"The run to be resumed was begun {way}.",
+                f"Resume it {way} too, or run it again without --resume.",
+                parameter=name,
+            )
 
 
 def _write_arrays(kept: zipfile.ZipFile, under_way: Pass) -> None:

@@ -51,7 +51,13 @@ class Asked:
         whole = self.depth == "full" and self.keys is None and self.within_s is None
         for name in ("differences", "resume", "scheduler"):
             if getattr(self, name) is not None and not whole:
-                raise UsageError(f"--{name} needs the full depth.", "Leave it out.", parameter=name)
+                raise UsageError(
+                    f"--{name} needs the full depth, of all partitions.",
+                    "Leave it out; --samples says how many differences are listed."
+                    if name == "differences"
+                    else "Leave it out.",
+                    parameter=name,
+                )
         if self.keys and (self.depth != "full" or self.within_s is not None):
             raise UsageError(
                 "--keys is exact for the given partitions: it has no depth and no time box.",
@@ -66,6 +72,7 @@ class Asked:
             )
         if self.differences is not None:
             require_writable_file(self.differences, "differences")
+            _require_parquet_name(self.differences)
 
     def parameters(self) -> Parameters:
         """What was asked, for the record: all that is not the default."""
@@ -75,6 +82,15 @@ class Asked:
             name: value for name, value in given.items() if value != getattr(usual, name) or name == "samples"
         }
         return {name: str(value) if isinstance(value, Path) else value for name, value in kept.items()}
+
+
+def _require_parquet_name(path: Path) -> None:
+    if path.suffix != ".parquet":
+        raise UsageError(
+            f"{path} is no name of a Parquet file, and that is what differences are written to.",
+            "End its name in .parquet.",
+            parameter="differences",
+        )
 
 
 @dataclass(frozen=True)
@@ -126,6 +142,8 @@ class _Run:
 
     def done(self) -> Reconciled:
         """Do it, and save the record whatever comes of it."""
+        if self._asked.resume:
+            self._telling.told(f"resuming {self._folder.run_id}")
         try:
             with open_reader(self._profile) as reader:
                 view = require_view(reader, self._profile.keyspace, self._profile.view)

@@ -86,3 +86,18 @@ def records(  # noqa: PLR0913, PLR0917 (C has no other way)
         bounds[row, 0], bounds[row, 1] = at, end
         at = end
     return OK if at == body.size else LEFT_OVER
+
+
+@kernel
+def gather(source: Page, bounds: Places, order: Places, into: Page) -> int:
+    """Copy the rows of `source` in that order, one after another. Returns how many bytes they are.
+
+    bounds (rows, 2): where each begins and ends. `into` has room for all of them.
+    """
+    at = 0
+    for index in range(order.size):
+        row = order[index]
+        for place in range(bounds[row, 0], bounds[row, 1]):
+            into[at] = source[place]
+            at += 1
+    return at

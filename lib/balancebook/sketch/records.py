@@ -16,6 +16,7 @@ _RECORDS = Kernel(
     "record_kernels.records",
     "u1[:] i8 i8 i8[:] i8 i8 i8 i8[:] i8[:] i8 u8[:] i8[:] i8[:] u8[:,:] i8[:,:]",
 )
+_GATHER = Kernel("record_kernels.gather", "u1[:] i8[:,:] i8[:] u1[:]")
 ADDRESS, KEY, VALUES, IN_STEP, VERSION, FLAGS = range(6)
 WORDS = 6
 RECORD_BYTES = 8 * WORDS
@@ -73,6 +74,13 @@ def sizes(records: Words) -> npt.NDArray[np.int64]:
 def flagged(records: Words, flag: int) -> npt.NDArray[np.bool_]:
     """Which records have a flag."""
     return np.asarray((records[:, FLAGS] & np.uint64(flag)) != 0)
+
+
+def gathered(source: Page, bounds: npt.NDArray[np.int64], order: npt.NDArray[np.int64]) -> Page:
+    """The bytes of rows in that order, one after another. bounds: where each row of `source` begins and ends."""
+    into = np.empty(int((bounds[order, 1] - bounds[order, 0]).sum()), np.uint8)
+    _GATHER(source, bounds, order, into)
+    return into
 
 
 def joined(parts: Sequence[Words]) -> Words:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 from uuid import UUID
 
@@ -70,21 +70,23 @@ class ViewHealth:
         return f"The view is being built{so_far}: these rows may still come. Run it again when it is built."
 
 
-def view_health(reader: Reader, keyspace: str, view: str) -> ViewHealth:
+def view_health(reader: Reader, keyspace: str, view: str, *, ask_tasks: bool = True) -> ViewHealth:
     """How far the view is built, by the server's own status tables (docs of each: store/dialects.py).
 
-    What cannot be read is `unknown`, with the reason and the remedy in `note`; nothing is raised for it.
+    What cannot be read is `unknown`, with the reason and the remedy in `note`; nothing is raised for it. Without
+    `ask_tasks` no node's `running` is known, and the answer comes at once: where no build runs, two looks half a second
+    apart have to say so.
     """
     try:
         found = read_view(reader, keyspace, view)
         if found is None:
             return ViewHealth("missing", note=f"There is no materialized view {keyspace}.{view}.")
-        return _health(reader, found, dialect_of(reader.server, reader.profile))
+        return _health(reader, found, dialect_of(reader.server, reader.profile), ask_tasks)
     except StoreError as error:
         return ViewHealth("unknown", note=str(error))
 
 
-def _health(reader: Reader, view: View, dialect: Dialect) -> ViewHealth:
+def _health(reader: Reader, view: View, dialect: Dialect, ask_tasks: bool) -> ViewHealth:
     statuses: dict[UUID, str] = dict(reader.rows(dialect.build_status, (view.keyspace, view.name)))
     hosts = reader.hosts()
     if all(statuses.get(host.host_id) == BUILT for host in hosts):
@@ -94,7 +96,10 @@ def _health(reader: Reader, view: View, dialect: Dialect) -> ViewHealth:
     for host in hosts:
         status = statuses.get(host.host_id, "none")
         try:
-            nodes.append(_node(reader, view, dialect, host, status, spans))
+            node = _node(reader, view, dialect, host, status, spans)
+            if ask_tasks and not node.built:
+                node = replace(node, running=_running(reader, view, dialect, host))
+            nodes.append(node)
         except StoreError as error:
             nodes.append(NodeBuild(host.address, host.host_id, status, None))
             notes.append(str(error))
@@ -143,8 +148,7 @@ def _node(
         status = "none"
     progress = reader.rows_on(host, dialect.build_progress, (view.keyspace, view.name))
     span = spans.get(host.host_id) if dialect.own_ranges else RING * len(progress)
-    running = _running(reader, view, dialect, host)
-    return NodeBuild(host.address, host.host_id, status, percent_built(progress, span or 0), running)
+    return NodeBuild(host.address, host.host_id, status, percent_built(progress, span or 0))
 
 
 def percent_built(progress: Iterable[tuple[str, str, str | None]], span: int) -> float | None:

@@ -142,7 +142,7 @@ class Throttle:
         limit = f"limit {self.limit_ms:g} ms"
         if self._blameless_ms > self.limit_ms:
             return (
-                f"balance queries take {self._blameless_ms:.1f} ms even at {self.floor:,.0f} rows/s ({limit}): "
+                f"balance queries take {self._blameless_ms:.1f} ms even while the scan is at its slowest ({limit}): "
                 "the scan is not the cause"
             )
         if self._alone_ms > self.limit_ms:

@@ -269,7 +269,8 @@ def _undo_in(profile: Profile, journal: Journal, fault: Fault, node: Node, *, fo
             return
         if not force:
             _require_unwritten(target, fault)
-        base_too = force or KINDS[fault.kind].touches_base
+        base_too = force or fault.base_too or KINDS[fault.kind].touches_base
+        journal.save(replace(fault, stage="undoing", base_too=base_too))
         restore(target, journal.snapshot_of(fault), base_too=base_too)
 
 

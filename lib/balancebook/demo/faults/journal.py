@@ -12,8 +12,16 @@ from balancebook.demo.faults.kinds import FaultError
 from balancebook.demo.processes import make_folder
 from balancebook.record import write_whole
 
-# planned: nothing is changed yet. injecting: anything may be. active: all of it was seen to be there.
-Stage = Literal["planned", "injecting", "active"]
+# planned: nothing is changed yet. injecting, undoing: anything may be. active: all of it was seen to be there.
+Stage = Literal["planned", "injecting", "active", "undoing"]
+
+_UNDO = "balancebook fault undo brings back what was there"
+_CUT_OFF = {
+    "planned": " (cut off before anything was changed)",
+    "injecting": f" (cut off while it was made: {_UNDO})",
+    "active": "",
+    "undoing": f" (cut off while it was undone, rows are missing: {_UNDO})",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +30,7 @@ class Fault:
 
     The rest tells `undo` whether anybody wrote since: the base's identity, how many writes the node's process had seen,
     and the files that the base had after the injection (for a node that was started anew, which counts from 0).
+    base_too: whether an undo that was cut off had begun to restore the base as well.
     """
 
     fault_id: str
@@ -36,6 +45,7 @@ class Fault:
     base_files: list[str] | None = None
     injected: list[dict[str, Any]] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
+    base_too: bool = False
 
     @property
     def truncated(self) -> bool:
@@ -50,7 +60,7 @@ class Fault:
     def text(self) -> str:
         """What it is, in a line."""
         found = ", ".join(f"{count:,} {kind}" for kind, count in self.counts.items())
-        cut_off = "" if self.stage == "active" else f" ({self.stage}: it was cut off)"
+        cut_off = _CUT_OFF[self.stage]
         return f"{self.kind} in {self.keyspace}.{self.view}{cut_off}{': ' * bool(found)}{found} ({self.fault_id})"
 
 

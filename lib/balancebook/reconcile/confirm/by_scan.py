@@ -29,13 +29,14 @@ from balancebook.reconcile.confirm.suspects import Suspects
 from balancebook.reconcile.found import Batch, Listed, RawDifference
 from balancebook.reconcile.kinds import Kind
 from balancebook.reconcile.sides import BASE, VIEW, Side
-from balancebook.sketch.layout import Words
+from balancebook.sketch.layout import Page, Words
 from balancebook.sketch.records import (
     ADDRESS,
     DERIVED,
     KEY,
     RecordReader,
     flagged,
+    gathered,
     joined,
 )
 from balancebook.sketch.sketch import cells_of
@@ -216,8 +217,8 @@ class _Scans:
     ) -> ScanReport:
         how, layout = self.how, record_layout(self.columns, side)
 
-        def gather(_table: int, pages: Iterator[RawPage]) -> tuple[Words, list[bytes]]:
-            reader, found, rows = RecordReader(layout, how.seed), list[Words](), list[bytes]()
+        def gather(_table: int, pages: Iterator[RawPage]) -> tuple[Words, Page]:
+            reader, found, rows = RecordReader(layout, how.seed), list[Words](), list[Page]()
             for page in pages:
                 records, bounds = reader.read(page.body, page.start, page.rows)
                 if self._respelled:
@@ -225,8 +226,8 @@ class _Scans:
                 chosen = np.arange(len(records)) if wanted is None else np.flatnonzero(among(records, wanted))
                 found.append(records[chosen])
                 if keep:
-                    rows += [page.body[begin:end].tobytes() for begin, end in bounds[chosen].tolist()]
-            return joined(found), rows
+                    rows.append(gathered(page.body, bounds, chosen))
+            return joined(found), np.concatenate([np.empty(0, np.uint8), *rows])
 
         tasks = [RangeTask(0, task.tokens) for task in tasks_by_turns(how.ranges, 1)]
         scan = raw_scan(

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
-from balancebook.sketch.layout import Words
-from balancebook.sketch.records import ADDRESS, RECORD_BYTES, WORDS
+from balancebook.sketch.layout import Page, Words
+from balancebook.sketch.records import ADDRESS, RECORD_BYTES, WORDS, gathered, sizes
 
 PARTS = 64
 # A side has 128 files open at most.
@@ -35,15 +36,16 @@ class RecordFiles:
         self._folder, self._name = folder, name
 
     @contextmanager
-    def adding(self) -> Iterator[Callable[[Words, Sequence[bytes] | None], None]]:
-        """Within it, what is called with records and their rows appends them, each to its part. Raises OSError."""
+    def adding(self) -> Iterator[Callable[[Words, Page | None], None]]:
+        """Within it, what is called with records and the bytes of their rows, one after another, appends each of them
+        to its part. Raises OSError."""
         with ExitStack() as stack:
             files: dict[str, BinaryIO] = {}
 
-            def append(name: str, data: bytes) -> None:
+            def append(name: str, data: Words | Page) -> None:
                 if name not in files:
                     files[name] = stack.enter_context(self._path(name).open("ab", _BUFFER))
-                files[name].write(data)
+                files[name].write(data.data)
 
             yield partial(_split, append)
 
@@ -62,20 +64,32 @@ class RecordFiles:
         return self._folder / f"{self._name}.{name}"
 
 
-def _split(append: Callable[[str, bytes], None], records: Words, rows: Sequence[bytes] | None) -> None:
+def _split(append: Callable[[str, Words | Page], None], records: Words, rows: Page | None) -> None:
     """Append what belongs to each part to its files."""
     parts = parts_of(records[:, ADDRESS]).astype(np.uint8)
     # Of bytes a stable sort takes a tenth of the time.
     order = np.argsort(parts, kind="stable")
-    in_order, places = records[order], order.tolist()
-    ends = np.cumsum(np.bincount(parts, minlength=PARTS))
-    begin = 0
-    for part, end in enumerate(ends.tolist()):
+    records_in_order = records[order]
+    places = _edges(np.bincount(parts, minlength=PARTS))
+    _append(append, "records", records_in_order, places)
+    if rows is not None:
+        edges = _edges(sizes(records))
+        rows_in_order = gathered(rows, np.column_stack([edges[:-1], edges[1:]]), order)
+        _append(append, "rows", rows_in_order, _edges(sizes(records_in_order))[places])
+
+
+def _edges(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Of things of these lengths, one after another: where the first begins, and where each ends."""
+    return np.concatenate([[0], np.cumsum(lengths)])
+
+
+def _append(
+    append: Callable[[str, Words | Page], None], kind: str, data: Words | Page, places: npt.NDArray[np.int64]
+) -> None:
+    """Append the data from each place to the next one to the files of that part."""
+    for part, (begin, end) in enumerate(pairwise(places.tolist())):
         if end > begin:
-            append(f"{part}.records", in_order[begin:end].tobytes())
-            if rows is not None:
-                append(f"{part}.rows", b"".join([rows[row] for row in places[begin:end]]))
-        begin = end
+            append(f"{part}.{kind}", data[begin:end])
 
 
 def needed_bytes(rows: int, row_bytes: int, *, replicated: bool) -> int:
