@@ -151,7 +151,7 @@ def test_a_build_that_was_stopped(ask: Ask, alone: Profile, session: Session, se
     built = ask("V003", alone)
     assert built.verdict is Verdict.FAIL
     assert built.message.startswith("Not built, ")
-    assert "The build is stopped on 127.0.0.1" in built.message
+    assert "No build task runs on 127.0.0.1" in built.message
     assert built.samples[0]["status"] == "STARTED"
     counts = ask("V004", alone)
     assert counts.verdict is Verdict.FAIL
@@ -178,7 +178,7 @@ def test_a_build_that_was_stopped(ask: Ask, alone: Profile, session: Session, se
     report = examine_profile(alone, "here")
     build = next(row for row in report.rows if row.subject == "view build")
     assert (build.verdict, build.text.startswith("not built, ")) == (Verdict.FAIL, True)
-    assert "The build is stopped on 127.0.0.1" in build.remedy
+    assert "No build task runs on 127.0.0.1" in build.remedy
     assert "any ALTER of the base table" in build.remedy
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +70,35 @@ def test_what_differs_from_the_first_run_is_named(reader: Reader, filled: str, t
             compared(reader, view, state=state, **changed)
         assert (refused.value.parameter, refused.value.message.endswith(message)) == (parameter, True)
     assert compared(reader, view, state=state).resumed
+
+
+def test_a_schema_that_was_altered_is_named(
+    session: Session, reader: Reader, filled: str, tmp_path: Path
+) -> None:
+    session.execute(f"CREATE TABLE {filled}.t (p int PRIMARY KEY, v int)")
+    create = f"CREATE MATERIALIZED VIEW {filled}.t_v AS SELECT {{}} FROM {filled}.t WHERE p IS NOT NULL PRIMARY KEY (p)"
+    session.execute(create.format("p"))
+    state = tmp_path / "state"
+
+    def stop(_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        compared(reader, there(reader, filled, "t_v"), state=state, progress=stop)
+    session.execute(f"DROP MATERIALIZED VIEW {filled}.t_v")
+    session.execute(create.format("p, v"))
+    with pytest.raises(UsageError, match="the schema of the base or the view has changed") as refused:
+        compared(reader, there(reader, filled, "t_v"), state=state)
+    assert refused.value.parameter == "resume"
+
+
+def test_what_an_older_version_kept_is_refused(reader: Reader, filled: str, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    with zipfile.ZipFile(state, "w") as kept:
+        kept.writestr("state.json", json.dumps({"digest": "1", "state": {"under_way": None}}))
+    with pytest.raises(UsageError, match="cannot be read") as refused:
+        compared(reader, there(reader, filled), state=state)
+    assert refused.value.remedy == "Run it again without --resume."
 
 
 def test_what_was_read_too_long_ago_is_read_again(

@@ -6,7 +6,9 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cassandra.cluster import Session
@@ -15,10 +17,16 @@ from balancebook.demo.faults import Injector
 from balancebook.demo.node import Node
 from balancebook.demo.schema import create_schema
 from balancebook.reconcile import engine
+from balancebook.reconcile import run as running
 from balancebook.reconcile.confirm import by_scan, record_files
 from balancebook.reconcile.confirm.by_key import KeyLooker
 from balancebook.reconcile.engine import Engine
 from balancebook.reconcile.fold import Counts
+from balancebook.reconcile.options import Options
+from balancebook.reconcile.run import Request, Telling
+from balancebook.reconcile.sides import VIEW as SIDE_OF_VIEW
+from balancebook.store.estimate import Cost
+from balancebook.store.ranges import ScanReport
 from balancebook.store.reader import Reader
 from balancebook.verdict import Verdict
 from filling import insert
@@ -58,6 +66,55 @@ def test_however_small_the_sketch_the_counts_are_exact(
     assert report.counts == counts(LOST=120, MISMATCH=90, ORPHAN=90)
     assert repr(report.samples) == repr(read_and_compare(reader, view, samples=900).samples)
     assert (report.rows_base, report.rows_view) == (900, 870)
+
+
+@pytest.mark.parametrize(("expected", "passes"), [(5, 1), (6, 0)])
+def test_what_is_expected_to_be_much_is_confirmed_by_scans_at_once(
+    reader: Reader, ledger: str, tmp_path: Path, expected: int, passes: int
+) -> None:
+    options = Options(grace_s=0, sleep=lambda _: None, most_by_key=5, state=tmp_path / "state", samples=900)
+    view = there(reader, ledger)
+    report = Engine(reader, view, options).report(expected, 1800)
+    assert (report.passes, report.verdict, report.in_step_since) == (passes, Verdict.FAIL, 0)
+    assert report.counts == counts(LOST=120, MISMATCH=90, ORPHAN=90)
+    assert repr(report.samples) == repr(read_and_compare(reader, view, samples=900).samples)
+    assert (report.rows_base, report.rows_view) == (900, 870)
+    assert (report.ranges_total, report.ranges_done) == (128, 128)
+    # One that is killed begins again when it is resumed, and finds the same.
+    again = Engine(reader, view, options).report()
+    assert (again.resumed, again.counts) == (True, report.counts)
+
+
+def test_a_side_that_such_a_scan_finds_empty_is_asked_once_more(
+    reader: Reader, ledger: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = by_scan._Scans._read
+
+    def none(scans: Any, side: int, *given: Any, **named: Any) -> ScanReport:
+        report = read(scans, side, *given, **named)
+        return replace(report, rows=0) if side == SIDE_OF_VIEW else report
+
+    monkeypatch.setattr(by_scan._Scans, "_read", none)
+    options = Options(grace_s=0, sleep=lambda _: None, most_by_key=5)
+    report = Engine(reader, there(reader, ledger), options).report(6, 1800)
+    assert report.reasons == (f'"{ledger}"."{VIEW}" has rows, though the scan saw none',)
+
+
+def test_a_sample_that_shows_much_leads_to_scans_at_once(
+    reader: Reader, ledger: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if the server's estimate were of many more rows: a third of them looks wrong."""
+    view, told = there(reader, ledger), list[str]()
+
+    def passes(rows: int) -> Any:
+        monkeypatch.setattr(running, "estimate", lambda *_: Cost(rows, rows * 100, 1.0))
+        request = Request(budget_rows=10**9)
+        done = running.run(reader, view, request, Telling(told=told.append), grace_s=0.1)
+        assert done.report.counts == counts(LOST=120, MISMATCH=90, ORPHAN=90)
+        return done.report.details()["passes"]
+
+    assert (passes(900), passes(2 * 10**6)) == (1, 0)
+    assert any("ranges of the base hold rows that look wrong" in each for each in told)
 
 
 def test_without_room_on_the_disk_nothing_is_claimed(
@@ -119,12 +176,15 @@ def test_scans_that_cannot_be_read_at_a_quorum_name_nothing(
 def test_the_rows_of_the_confirming_scan_are_those_that_are_said(
     reader: Reader, ledger: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As if the first pass had met a replica of the view that has hardly a row, and the confirming scan a better."""
+    """As if the first pass had met replicas that have hardly a row, and the confirming scan better ones."""
     by_key = compared(reader, there(reader, ledger))
     looked_at = Engine._confirm_by_scan
-    monkeypatch.setattr(Engine, "_confirm_by_scan", lambda engine, count: looked_at(engine, count + 1000))
+    monkeypatch.setattr(
+        Engine, "_confirm_by_scan", lambda engine, count, rows: looked_at(engine, count + 1000, rows)
+    )
     monkeypatch.setattr(engine, "_LITTLE", 0)
-    monkeypatch.setattr(Engine, "_counts", (Counts(rows=900), Counts(rows=3)))
+    ahead = by_key.rows_base - by_key.rows_view
+    monkeypatch.setattr(Engine, "_counts", (Counts(rows=3 + ahead), Counts(rows=3)))
     report = compared(reader, there(reader, ledger), most_by_key=0)
     assert (report.rows_base, report.rows_view) == (by_key.rows_base, by_key.rows_view)
     assert report.counts == by_key.counts

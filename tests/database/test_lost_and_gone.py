@@ -12,7 +12,7 @@ from cassandra.cluster import Session
 
 from balancebook.demo.faults import Injector
 from balancebook.reconcile import engine
-from balancebook.reconcile.confirm.by_scan import TOO_MANY_GONE
+from balancebook.reconcile.confirm.by_scan import LACKED_BEFORE
 from balancebook.reconcile.confirm.resolve import Resolver
 from balancebook.reconcile.confirm.rule import GONE, MAY_COME_BACK
 from balancebook.reconcile.kinds import Kind
@@ -29,8 +29,10 @@ Turn = Callable[[int], None]
 
 
 @pytest.fixture
-def turn(session: Session, keyspace: str, inject: Injector) -> Turn:
-    """turn(n): at odd n the base's rows are deleted that the view can never show, else they are written anew."""
+def turn(request: pytest.FixtureRequest, session: Session, keyspace: str, inject: Injector) -> Turn:
+    """turn(n): at odd n the base's rows are deleted that the view can never show, or a cell of them (given as the
+    parameter), else they are written anew."""
+    lacking = getattr(request, "param", "")
 
     def write(users: range, seq: int) -> None:
         for user in users:
@@ -44,7 +46,8 @@ def turn(session: Session, keyspace: str, inject: Injector) -> Turn:
         VIEW,
         [
             (
-                f"DELETE FROM {{table}} USING TIMESTAMP {ahead} WHERE user_id = {n} AND asset_id = 1 AND seq = 1",
+                f"DELETE {lacking} FROM {{table}} USING TIMESTAMP {ahead} "
+                f"WHERE user_id = {n} AND asset_id = 1 AND seq = 1",
                 (),
             )
             for n in LOST
@@ -72,6 +75,22 @@ def acting(turn: Turn, *at: int | None) -> Callable[[float], None]:
         time.sleep(seconds)
 
     return sleep
+
+
+@pytest.mark.parametrize("turn", ["avail"], indirect=True)
+@pytest.mark.parametrize("most_by_key", [10_000, 1], ids=["by key", "by scan"])
+def test_nor_does_a_cell_that_the_view_can_never_show_pass(
+    reader: Reader, keyspace: str, turn: Turn, most_by_key: int
+) -> None:
+    for turns, verdict, kind in (
+        ((1, None, 2), Verdict.FAIL, Kind.MISMATCH),
+        ((1, None, 2) * 4, Verdict.UNKNOWN, Kind.UNKNOWN),
+        ((1,), Verdict.PASS, Kind.LAGGING),
+    ):
+        turn(2)
+        sleep = acting(turn, *turns)
+        report = compared(reader, there(reader, keyspace), grace_s=0.2, most_by_key=most_by_key, sleep=sleep)
+        assert (report.verdict, report.counts) == (verdict, counts(**{kind.value: 5})), turns
 
 
 def test_it_is_named_when_it_is_back(reader: Reader, keyspace: str, turn: Turn) -> None:
@@ -123,8 +142,41 @@ def test_what_is_gone_before_the_first_scan_is_no_pass_if_it_is_much(
     report = compared(reader, there(reader, keyspace), grace_s=0.1, most_by_key=1, told=told)
     assert report.counts == counts(UNKNOWN=unknown)
     assert report.in_step_since == 5 - unknown
-    assert {sample.reason for sample in report.samples} == ({TOO_MANY_GONE} if unknown else set())
+    assert {sample.reason for sample in report.samples} == ({LACKED_BEFORE} if unknown else set())
     assert (report.rows_base, report.rows_view) == (35, 35)
+
+
+def test_rows_written_meanwhile_do_not_make_up_for_those_that_are_gone(
+    monkeypatch: pytest.MonkeyPatch, reader: Reader, keyspace: str, turn: Turn, session: Session
+) -> None:
+    monkeypatch.setattr(engine, "_LITTLE", 4)
+
+    def told(sentence: str) -> None:
+        if "by scans" in sentence:
+            turn(1)
+            for user in range(100, 105):
+                session.execute(
+                    f"INSERT INTO {keyspace}.{BASE} (user_id, asset_id, seq, avail) VALUES ({user}, 1, 1, 1)"
+                )
+
+    report = compared(reader, there(reader, keyspace), grace_s=0.1, most_by_key=1, told=told)
+    assert (report.verdict, report.counts) == (Verdict.UNKNOWN, counts(UNKNOWN=5))
+    assert (report.rows_base, report.rows_view) == (40, 40)
+
+
+@pytest.mark.parametrize(("little", "unknown"), [(4, 5), (5, 0)])
+def test_nor_does_it_pass_where_a_larger_sketch_was_needed(
+    monkeypatch: pytest.MonkeyPatch, reader: Reader, keyspace: str, turn: Turn, little: int, unknown: int
+) -> None:
+    """The first sketch names none of them, and the second does not meet them."""
+    monkeypatch.setattr(engine, "_LITTLE", little)
+
+    def told(sentence: str) -> None:
+        if "a larger sketch" in sentence:
+            turn(1)
+
+    report = compared(reader, there(reader, keyspace), grace_s=0.1, cells=3, told=told)
+    assert (report.passes, report.counts) == (2, counts(UNKNOWN=unknown))
 
 
 def test_sound_rows_that_are_deleted_meanwhile_are_no_matter(

@@ -11,6 +11,7 @@ from cassandra.cluster import Session
 from cassandra.concurrent import execute_concurrent_with_args
 
 from balancebook.demo.node import Node
+from balancebook.store import health as building
 from balancebook.store.health import ViewHealth, view_health
 from balancebook.store.reader import Reader
 
@@ -23,10 +24,10 @@ def _until(
     reader: Reader, keyspace: str, view: str, wanted: Callable[[ViewHealth], bool], timeout_s: float = 60
 ) -> ViewHealth:
     deadline = time.monotonic() + timeout_s
-    while not wanted(health := view_health(reader, keyspace, view)):
-        assert time.monotonic() < deadline, health
+    while not wanted(found := view_health(reader, keyspace, view)):
+        assert time.monotonic() < deadline, found
         time.sleep(0.05)
-    return health
+    return found
 
 
 def _fill(session: Session, keyspace: str) -> None:
@@ -38,7 +39,7 @@ def _fill(session: Session, keyspace: str) -> None:
 
 def test_a_built_view_is_healthy(reader: Reader, keyspace: str) -> None:
     health = _until(reader, keyspace, VIEW, lambda found: found.state == "healthy")
-    assert (health.percent, health.note, health.stopped) == (100.0, "", False)
+    assert (health.percent, health.note, health.stopped()) == (100.0, "", False)
     [node] = health.nodes
     [host] = reader.hosts()
     assert (node.address, node.host_id, node.status) == (host.address, host.host_id, "SUCCESS")
@@ -70,7 +71,7 @@ def test_a_member_of_the_ring_that_reported_nothing_is_asked_itself(
 
 
 def test_a_build_is_followed_stopped_and_resumed(
-    reader: Reader, session: Session, server: Node, keyspace: str
+    reader: Reader, session: Session, server: Node, keyspace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session.execute(f"CREATE TABLE {keyspace}.wide (p int, c int, v int, PRIMARY KEY (p, c))")
     _fill(session, keyspace)
@@ -79,8 +80,7 @@ def test_a_build_is_followed_stopped_and_resumed(
         f"WHERE p IS NOT NULL AND c IS NOT NULL AND v IS NOT NULL PRIMARY KEY (v, p, c)"
     )
     running = _until(reader, keyspace, "wide_by_v", lambda found: any(node.running for node in found.nodes))
-    assert (running.state, running.stopped) == ("building", False)
-    assert "being built" in running.sentence
+    assert (running.state, running.stopped()) == ("building", False)
     assert running.nodes[0].status == "STARTED"
     with server.admin() as admin:
         admin.stop_view_build()
@@ -88,11 +88,19 @@ def test_a_build_is_followed_stopped_and_resumed(
     stopped = _until(
         reader, keyspace, "wide_by_v", lambda found: bool(found.nodes) and found.nodes[0].running is False
     )
-    assert (stopped.state, stopped.stopped) == ("building", True)
+    # One that failed shows no task either, and begins again by itself.
+    assert (stopped.state, stopped.stopped()) == ("building", False)
+    assert "No build task runs on 127.0.0.1" in stopped.note
+    [node] = stopped.nodes
+    assert node.still_s is not None
+    assert 0 < node.still_s < 60
     assert stopped.nodes[0].status == "STARTED"
     assert stopped.percent is not None
     assert 0 <= stopped.percent < 100
-    assert "The build is stopped on 127.0.0.1" in stopped.note
+    monkeypatch.setattr(building, "RETRIED_AFTER_S", 0.0)
+    proved = view_health(reader, keyspace, "wide_by_v")
+    assert (proved.stopped(), proved.stopped(60.0)) == (True, False)
+    assert "The build has stopped on 127.0.0.1" in proved.note
     in_view = reader.rows(f"SELECT COUNT(*) FROM {keyspace}.wide_by_v")[0][0]
     assert in_view < _PARTITIONS * _ROWS
 

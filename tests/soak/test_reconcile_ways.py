@@ -110,8 +110,8 @@ def test_killed_and_gone_on_with(desk: Desk, injected: Document) -> None:
     process.communicate()
     assert_refused(
         desk("reconcile", TARGET, "--resume", "last", "--samples", "7", "--json"),
-        "had other parameters",
-        parameter="resume",
+        "was begun with --samples 1000",
+        parameter="samples",
     )
     other = desk("reconcile", "trading.no_such_view", "--resume", "last", "--json")
     assert_refused(other, "No run of trading.no_such_view", parameter="resume")
@@ -179,7 +179,7 @@ def test_less_than_everything_says_so(desk: Desk) -> None:
         (("--depth", "sampled", "--differences", "x.parquet"), "needs the full depth", "differences"),
         (("--keys", "nothing.csv", "--differences", "x.parquet"), "needs the full depth", "differences"),
         (("--differences", "nowhere/x.parquet"), "cannot be written", "differences"),
-        (("--differences", "all.csv"), "no name of a Parquet file", "differences"),
+        (("--differences", "all.csv"), "does not end in .parquet", "differences"),
         (("--depth", "definition", "--within", "5"), "reads no rows", "within"),
         (("--keys", "nothing.csv"), "nothing.csv cannot be read", "keys"),
         (("--keys", "nothing.csv", "--within", "5"), "no time box", "keys"),

@@ -33,6 +33,7 @@ from balancebook.reconcile.model.identity import KeyIdentity
 from balancebook.reconcile.sides import BASE, VIEW
 from balancebook.sketch.layout import Words
 from balancebook.sketch.records import RecordReader
+from balancebook.store.ranges import ScanReport
 from balancebook.store.raw import RawPage
 from scanned_rows import columns, row_bytes
 
@@ -93,21 +94,21 @@ class Script:
         wanted: Words | None,
         *,
         keep: bool,
-    ) -> Any:
+    ) -> ScanReport:
         name = files._name.partition(".")[0]
         self.asked.append((name, "base" if side == BASE else "view", consistency, keep))
         self.wanted[name] = wanted
         if f"{name}.{side}" in self.incomplete:
-            return SimpleNamespace(complete=False, reasons=[f"{name} was cut off"])
+            return ScanReport(ranges_total=1, reasons=[f"{name} was cut off"])
         rows = self.scanned.get(name, self.scanned["first"])[side]
         body = bytes(8) + b"".join(map(row_bytes, rows))
         reader = RecordReader(record_layout(COLUMNS, side), scans.how.seed)
         records, _ = reader.read(np.frombuffer(body, np.uint8), 8, len(rows))
         chosen = np.arange(len(rows)) if wanted is None else np.flatnonzero(among(records, wanted))
         kept = b"".join(row_bytes(rows[n]) for n in chosen.tolist())
-        with files.adding() as add:
-            add(records[chosen], np.frombuffer(kept, np.uint8) if keep else None)
-        return SimpleNamespace(complete=True, reasons=[])
+        with files.opened() as write:
+            write(records[chosen], np.frombuffer(kept, np.uint8) if keep else None)
+        return ScanReport(ranges_total=1, rows=len(rows), ranges_done=1)
 
 
 COLUMNS = replace(columns(), names=("k", "p", "a", "b"))
@@ -140,7 +141,8 @@ def test_two_scans_settle_what_nobody_writes(monkeypatch: pytest.MonkeyPatch, tm
     assert script.wanted["second"] is not None
     assert len(script.wanted["second"]) == 3
     # Of the base seven rows, of the view seven; two rows of either side differed.
-    assert script.totals == Totals(base=7, view=7, differing=4, complete=True)
+    both = ScanReport(ranges_total=2, rows=14, ranges_done=2)
+    assert script.totals == Totals(base=7, view=7, differing=4, complete=True, read=(7, 7), report=both)
 
 
 def test_what_is_in_step_in_the_second_scan_lagged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -166,30 +168,37 @@ def test_what_was_written_meanwhile_is_looked_at_by_key(
 
 GONE_WRONG: Sides = ([*SOUND, WRONG], [*SOUND, OLD])
 ALL_GONE: Sides = (SOUND, SOUND)
+LEFT_OVER: Sides = (SOUND, [*SOUND, EXTRA])
 
 
-def test_what_is_gone_in_the_second_scan_is_looked_for_again(
+def test_what_the_view_alone_had_and_is_gone_is_looked_for_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    script = Script({"first": GONE_WRONG, "second": ALL_GONE, "third": ALL_GONE})
+    """Where scans settle nothing: it has no row in the second scan by which it could be looked at."""
+    script = Script({"first": LEFT_OVER, "second": ALL_GONE, "third": ALL_GONE}, settles=False)
     found = script.batches(monkeypatch, tmp_path)
     assert [(each.key, each.kind, each.reason) for each in found] == [((None, None), Kind.LAGGING, GONE)]
     assert [name for name, side, *_ in script.asked if side == "base"] == ["first", "second", "third"]
     assert script.slept == [3.0, 3.0]
-    back = Script({"first": GONE_WRONG, "second": ALL_GONE, "third": GONE_WRONG})
+    back = Script({"first": LEFT_OVER, "second": ALL_GONE, "third": LEFT_OVER}, settles=False)
     folder = tmp_path / "back"
     folder.mkdir()
     assert back.batches(monkeypatch, folder) == []
-    assert back.by_key == [(key(WRONG), Kind.MISMATCH)]
+    assert back.by_key == [(key(EXTRA), Kind.ORPHAN)]
 
 
-def test_what_was_lost_and_is_gone_is_looked_at_by_the_key_that_it_had(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize(
+    ("first", "wanted"),
+    [(([*SOUND, LOST], SOUND), LOST), (GONE_WRONG, WRONG)],
+    ids=["lost", "wrong"],
+)
+def test_what_the_base_derived_and_is_gone_is_looked_at_by_the_key_that_it_had(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, first: Sides, wanted: Row
 ) -> None:
-    """It may come back, and be lost still."""
-    script = Script({"first": ([*SOUND, LOST], SOUND), "second": ALL_GONE})
+    """It may come back, and be lost or wrong still. Of the view's rows the first scan keeps none."""
+    script = Script({"first": first, "second": ALL_GONE})
     assert script.batches(monkeypatch, tmp_path) == []
-    assert script.by_key == [(key(LOST), Kind.LOST)]
+    assert script.by_key == [(key(wanted), Kind.LOST)]
     assert [name for name, side, *_ in script.asked if side == "base"] == ["first", "second"]
 
 
@@ -207,7 +216,8 @@ def test_of_a_base_with_replicas_too(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 def test_a_third_scan_cut_off_leaves_it_unknown(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, side: int
 ) -> None:
-    script = Script({"first": GONE_WRONG, "second": ALL_GONE, "third": ALL_GONE}, [f"third.{side}"])
+    scanned = {"first": LEFT_OVER, "second": ALL_GONE, "third": ALL_GONE}
+    script = Script(scanned, [f"third.{side}"], settles=False)
     found = script.batches(monkeypatch, tmp_path)
     assert [(each.kind, each.reason) for each in found] == [(Kind.UNKNOWN, f"{NOT_READ}: third was cut off")]
 
@@ -275,11 +285,10 @@ def test_what_a_quorum_shows_with_equal_values_is_settled_too(
 def test_what_a_quorum_does_not_show_at_all_is_looked_for_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    script = Script(
-        {"first": GONE_WRONG, "quorum": ALL_GONE, "second": ALL_GONE, "third": GONE_WRONG}, replicated=True
-    )
+    scanned = {"first": LEFT_OVER, "quorum": ALL_GONE, "second": ALL_GONE, "third": LEFT_OVER}
+    script = Script(scanned, replicated=True, settles=False)
     assert script.batches(monkeypatch, tmp_path) == []
-    assert script.by_key == [(key(WRONG), Kind.MISMATCH)]
+    assert script.by_key == [(key(EXTRA), Kind.ORPHAN)]
 
 
 def test_where_scans_see_less_than_looks_by_key_they_name_nothing(
@@ -307,7 +316,7 @@ def test_scans_see_less_where(
 
 
 @pytest.mark.parametrize(("timed", "unselected"), [(True, ()), (False, ("u",))])
-def test_a_column_that_the_view_has_not_is_read_where_no_other_shows_that_a_row_stood_still(
+def test_a_column_missing_from_the_view_is_read_where_no_other_shows_that_a_row_stood_still(
     monkeypatch: pytest.MonkeyPatch, timed: bool, unselected: tuple[str, ...]
 ) -> None:
     has = replace(COLUMNS, unselected=("u",))

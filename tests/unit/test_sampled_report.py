@@ -184,14 +184,14 @@ SAID = {
     "one side alone": (
         report(replace(CLEAN, drawn=0, read=0, bound=1.0)),
         "unknown",
-        "Not everything that was drawn could be compared: there was no time to draw a range of the base."
+        "Not everything that was drawn could be compared: there was no time to draw a range of the base: allow more."
         " At 95 % confidence, at most 4.6 % of the view's 1,000 ranges hold a difference.",
     ),
     "nothing": (
         report(replace(CLEAN, drawn=0, read=0), replace(OF_VIEW, drawn=0, read=0)),
         "unknown",
-        "Not everything that was drawn could be compared: there was no time to draw a range of the base; there was "
-        "no time to draw a range of the view.",
+        "Not everything that was drawn could be compared: there was no time to draw a range of the base: allow more; "
+        "there was no time to draw a range of the view: allow more.",
     ),
     "all of one side": (
         report(replace(CLEAN, whole=True, bound=0.007, faulty=7), LOST=7),

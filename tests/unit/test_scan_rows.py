@@ -70,8 +70,8 @@ def keep(folder: Path, side: int, rows: dict[tuple[int, int], RowCells], name: s
     records = np.zeros((len(rows), WORDS), np.uint64)
     for record, ((address, key), row) in zip(records, rows.items(), strict=True):
         record[[ADDRESS, KEY, FLAGS]] = address, key, (len(row_bytes(row)) << SIZE_SHIFT) | DERIVED
-    with RecordFiles(folder, f"{name}.{side}").adding() as add:
-        add(records, np.frombuffer(b"".join(map(row_bytes, rows.values())), np.uint8))
+    with RecordFiles(folder, f"{name}.{side}").opened() as write:
+        write(records, np.frombuffer(b"".join(map(row_bytes, rows.values())), np.uint8))
 
 
 def row(key: int, base: int, value: bytes | None, time: bytes = b"later") -> RowCells:

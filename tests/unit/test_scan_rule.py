@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from balancebook.reconcile.confirm import scan_rule
 from balancebook.reconcile.confirm.rule import BaseRow, Cells, Look, difference, judge
-from balancebook.reconcile.confirm.scan_rule import Scan, differing, lost_and_gone, settled
+from balancebook.reconcile.confirm.scan_rule import Scan, derived_and_gone, differing, settled
 from balancebook.reconcile.kinds import Kind
 from balancebook.sketch.layout import Words
 from balancebook.sketch.records import WORDS, RecordLayout, RecordReader, joined
@@ -170,7 +170,7 @@ def test_rows_that_nobody_writes_are_settled_by_two_scans() -> None:
     }
 
 
-def test_only_what_the_view_had_lost_is_lost_and_gone() -> None:
+def test_what_the_base_derived_and_no_side_has_later_is_gone() -> None:
     """Of rows lost, wrong and too many, at every place: those that are nowhere later, and those that one side has."""
     old = bytes(7) + b"\1"
     row, wrong = Cells((b"five", b"five"), (old, old)), Cells((b"five", b"six!"), (old, old))
@@ -178,14 +178,14 @@ def test_only_what_the_view_had_lost_is_lost_and_gone() -> None:
     faults = [(None, base), (wrong, base), (row, None)]
     scan = scan_of([Look(view, its_base, 0, 0) for view, its_base in faults * 4], keyed=False)
     units = differing(scan)
-    lost = (units.view < 0).tolist()
-    assert Counter(lost) == {True: 4, False: 8}
+    derived = (units.base >= 0).tolist()
+    assert Counter(derived) == {True: 8, False: 4}
     nothing = Scan(scan.base[:0], scan.view[:0])
-    assert lost_and_gone(units, nothing).tolist() == lost
+    assert derived_and_gone(units, nothing).tolist() == derived
     for later in (scan, Scan(scan.base, scan.view[:0])):
-        assert not lost_and_gone(units, later).any()
+        assert not derived_and_gone(units, later).any()
     back = scan_of([Look(row, None, 0, 0)] * 12, keyed=False)
-    assert not lost_and_gone(units, back).any()
+    assert not derived_and_gone(units, back).any()
 
 
 def test_a_base_row_without_a_key_leaves_the_view_row_open() -> None:

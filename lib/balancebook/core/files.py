@@ -21,7 +21,7 @@ def reason_of(error: OSError) -> str:
     return (error.strerror or str(error) or type(error).__name__).rstrip(".")
 
 
-def unwritable(message: str, error: OSError, remedy: str, *, parameter: str) -> BalancebookError:
+def unwritable(message: str, error: OSError, remedy: str, *, parameter: str | None) -> BalancebookError:
     """The error for a path that cannot be written: `message` (the beginning of a sentence), and the system's reason.
 
     UsageError for a path that is wrong, BrokenRun where the disk is full or the like.

@@ -51,9 +51,8 @@ def trades_of(place: Place, entries: pd.DataFrame, most: int = MOST) -> Trades:
     """
     source = source_of(place)
     if source.trades is None:
-        raise BalancebookError(
-            f"Trades cannot be looked up: {source.no_trades}.", "See [trades] in the profile."
-        )
+        why = source.no_trades or source.trades_error.rstrip(".")
+        raise BalancebookError(f"Trades cannot be looked up: {why}.", "See [trades] in the profile.")
     cql = _by_id(source.trades)
     legs = entries[entries["kind"].isin([DEBIT, CREDIT])].sort_values("time", ascending=False, kind="stable")
     ids = list(dict.fromkeys(each for each in legs["reference"] if each is not None))

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from balancebook.reconcile.aside import Aside, differing_aside
 from balancebook.reconcile.confirm.by_key import KeyLooker
-from balancebook.reconcile.confirm.by_scan import TOO_MANY_GONE, NoRoomError, ScanConfirming
+from balancebook.reconcile.confirm.by_scan import LACKED_BEFORE, NoRoomError, ScanConfirming
 from balancebook.reconcile.confirm.columns import look_columns
 from balancebook.reconcile.confirm.resolve import Resolver, Unnamed, name_by_key, only_on, unnamed
 from balancebook.reconcile.confirm.rule import GONE, MOST_LOOKS
@@ -41,7 +41,7 @@ from balancebook.verdict import Json
 _CELLS_A_ROW = 1.7
 _LISTED = 10_000
 _MOST_GROWN = 3
-# Sides are not read at one moment: beside writers one has some rows more than the other, now this one and now that.
+# Both sides are not read at the same moment: beside writers, either may have some rows more than the other.
 _LITTLE = 1000
 
 
@@ -49,7 +49,8 @@ _LITTLE = 1000
 class Report(ComparisonReport):
     """What a comparison found, as ComparisonReport says it, and how it went.
 
-    passes: how often both sides were read whole to find what differs. newer: rows of base and view beyond the cut-off,
+    passes: how often both sides were read whole to find what differs; 0 if a sample showed beforehand that it is too
+    much to be named by a sketch. newer: rows of base and view beyond the cut-off,
     which were compared with each other. seed: of the hashes. resumed: whether an earlier process began it.
     in_step_since: about how many rows of both sides differed at first, and no longer when both were read again.
     """
@@ -128,9 +129,17 @@ class Engine:
         self._rows_again: tuple[int, int] | None = None
         self._in_step_since = 0
 
-    def report(self) -> Report:
-        """Do it."""
-        self._find()
+    def report(self, expected: int = 0, rows: int = 0) -> Report:
+        """Do it. expected: how many rows differ at least, by a sample; `rows`: how many both sides have, about.
+
+        If more are expected than are looked at by key, they are confirmed by scans at once, and not counted before.
+        """
+        if expected > self._options.most_by_key:
+            # A run that is killed can be resumed, though it has to begin again.
+            self._keeper.keep(self._state, at_once=True)
+            self._confirm_by_scan(expected, rows)
+        else:
+            self._find()
         self._require_same_schema()
         base, view = self._counts
         rows_base, rows_view = self._rows_again or (base.rows + base.newer, view.rows + view.newer)
@@ -212,9 +221,11 @@ class Engine:
                 self._confirm(items, aside)
                 return
             self._options.told(f"about {differences:,} rows differ: reading again with a larger sketch")
+            self._state.ahead = max(self._state.ahead, self._ahead)
             self._state.cells = max(int(in_sketch * _CELLS_A_ROW), 2 * self._state.cells)
             self._state.under_way = None
-        self._confirm_by_scan(differences)
+        base, view = self._counts
+        self._confirm_by_scan(differences, base.read + view.read)
 
     def _pass(self) -> Sketch | None:
         """One reading of both sides: base less view. None, with a reason, if it could not be completed."""
@@ -225,7 +236,7 @@ class Engine:
             self._layout = self._layout.by_tokens()
             state.by_token, state.under_way = True, None
             return self._pass()
-        self._require_really_empty(counts)
+        self._require_really_empty((counts[BASE].read, counts[VIEW].read))
         return None if self._reasons else sketch
 
     def _job(self) -> Job:
@@ -269,6 +280,7 @@ class Engine:
 
     def _confirm(self, items: Items, aside: tuple[Aside, Aside]) -> None:
         """Look at each row that the sketch names, and at each of those set aside that differ, by its key."""
+        self._note_missing(self._ahead)
         suspects = Suspects(self._columns.identity)
         only = only_on(items)
         if self._layout.keeps_key:
@@ -337,44 +349,62 @@ class Engine:
     def _nameless(self, kind: Kind, reason: str) -> RawDifference:
         return RawDifference.nameless(self._layout.keys, kind, reason)
 
-    def _confirm_by_scan(self, differences: int) -> None:
-        options, (base, view) = self._options, self._counts
+    def _confirm_by_scan(self, differences: int, rows: int) -> None:
+        options, state = self._options, self._state
         options.told("more rows differ than are looked at one by one: confirming them by scans of both sides")
         confirming = ScanConfirming(
             reader=self._reader,
             sides=self._sides,
             columns=self._columns,
             settling=self._settling,
-            seed=self._state.seed,
-            ranges=self._state.ranges,
+            seed=state.seed,
+            ranges=state.ranges,
             beside=options.state,
             pace=options.pace,
             progress=options.progress,
             told=options.told,
         )
         try:
-            for batch in confirming.batches(base.read + view.read):
+            for batch in confirming.batches(rows):
                 self._note(batch)
         except NoRoomError as error:
             self._reasons.append(f"{error}: make room, or rebuild the view")
             return
         seen = confirming.totals
+        if not state.passes:
+            self._last = seen.report
         if not seen.complete:
             return
         # What is judged are the rows of that scan; the pass before may have been answered by other replicas.
         self._rows_again = seen.base, seen.view
-        left_base = base.rows + base.newer - seen.base
-        missing = min(left_base, left_base - (view.rows + view.newer - seen.view))
-        if missing <= _LITTLE:
-            missing = 0
-        # Nobody knows their keys: what is deleted and written again may be missing from the view for good.
-        self._note(Listed([self._nameless(Kind.UNKNOWN, TOO_MANY_GONE)] * missing))
-        self._in_step_since = max(0, differences - seen.differing - missing)
+        self._require_really_empty(seen.read)
+        if state.passes:
+            state.ahead = max(state.ahead, self._ahead)
+            missing = self._note_missing(seen.base - seen.view)
+            self._in_step_since = max(0, differences - seen.differing - missing)
 
-    def _require_really_empty(self, counts: tuple[Counts, Counts]) -> None:
+    @property
+    def _ahead(self) -> int:
+        """By how many rows the base was ahead of the view when both were read last."""
+        base, view = self._counts
+        return base.rows + base.newer - view.rows - view.newer
+
+    def _note_missing(self, ahead: int) -> int:
+        """Note as UNKNOWN, and return, how many rows the view lacked in an earlier reading and lacks no longer.
+
+        Nobody knows their keys. They may have arrived; or they were deleted from the base, and are missing for good
+        when they are written again. ahead: by how many rows the base is ahead of the view now.
+        """
+        missing = self._state.ahead - ahead
+        if missing <= _LITTLE:
+            return 0
+        self._note(Listed([self._nameless(Kind.UNKNOWN, LACKED_BEFORE)] * missing))
+        return missing
+
+    def _require_really_empty(self, read: tuple[int, int]) -> None:
         """A side that sent no row at all is asked once more by the driver's ordinary decoder."""
-        for side, counted in zip(self._sides, counts, strict=True):
-            if counted.read == 0 and not self._reasons and side.has_rows(self._reader):
+        for side, rows in zip(self._sides, read, strict=True):
+            if rows == 0 and not self._reasons and side.has_rows(self._reader):
                 self._reasons.append(f"{side.table.cql_name} has rows, though the scan saw none")
 
     def _require_same_schema(self) -> None:

@@ -79,7 +79,10 @@ def _document(
     def struct(names: Sequence[str], cells: Sequence[Any] | None) -> dict[str, Any] | bool | None:
         if cells is None:
             return None
-        return not names or {
+        if not names:
+            # Parquet has no structs without fields.
+            return True
+        return {
             name: _value(cell_json(cell, cql_types[name]), cql_types[name])
             for name, cell in zip(names, cells, strict=True)
         }

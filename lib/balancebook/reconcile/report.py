@@ -57,7 +57,7 @@ class ComparisonReport:
         if self.verdict is Verdict.FAIL:
             return f"{self._counted(sorted(FAULTS))}.{self.beside}{self.of_build}"
         if not self.complete:
-            return f"Not everything was compared: {'; '.join(self.reasons)}.{self.of_build}"
+            return f"{self.unproved} Not everything was compared: {'; '.join(self.reasons)}.".lstrip()
         if self.verdict is Verdict.UNKNOWN:
             return self.unproved
         if not self.rows_base and not self.rows_view:

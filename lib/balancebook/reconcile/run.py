@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypedDict
 
 from balancebook.core.short_text import enumerated
 from balancebook.errors import BalancebookError, UsageError
@@ -123,7 +123,8 @@ class _Run:
     def _compared(self) -> tuple[str, ComparisonReport]:
         if self.request.depth == "definition" and not self.request.keys:
             return "definition", definition(self.reader, self.view)
-        before = self._health()
+        began = time.monotonic()
+        before = self._health(ask_tasks=False)
         base = base_side(self.reader, self.view).table
         pace = pace_of(self.reader, self.view, self.request.rate, paced=self._paced)
         with pace or nullcontext():
@@ -135,14 +136,12 @@ class _Run:
             changes = changes_of(self.reader, [self.view, base], "compared")
             report = replace(report, complete=not changes, reasons=(*report.reasons, *changes))
         if report.counts[Kind.LOST]:
-            # One that ended meanwhile brought rows between the looks; one that began meanwhile may have, too.
-            unbuilt = [each for each in (before, self._health()) if each.state == "building"]
-            if unbuilt:
-                report = replace(report, build=unbuilt[-1].sentence, may_come=not unbuilt[-1].stopped)
+            now = self._health()
+            report = replace(report, **of_build(before, now, time.monotonic() - began))
         return depth, report
 
-    def _health(self) -> ViewHealth:
-        return view_health(self.reader, self.view.keyspace, self.view.name)
+    def _health(self, *, ask_tasks: bool = True) -> ViewHealth:
+        return view_health(self.reader, self.view.keyspace, self.view.name, ask_tasks=ask_tasks)
 
     def _read(self, pace: Pace | None) -> tuple[str, ComparisonReport]:
         request = self.request
@@ -201,9 +200,13 @@ class _Run:
             # Whatever was asked can be done: now there is something to tell.
             if all(cost.rows for cost in costs):
                 self.telling.told(_cost_in_words(costs, request.rate))
+            expected = 0
             if rows >= _WORTH_A_GLANCE and not resumed:
-                self.telling.told(quick(self.reader, self.view, ranges=_GLANCED, pace=pace).message)
-            return engine.report()
+                glance = quick(self.reader, self.view, ranges=_GLANCED, pace=pace)
+                self.telling.told(glance.message)
+                expected = glance.expected([cost.rows or 0 for cost in costs])
+            # Of so few ranges it may be half as much.
+            return engine.report(expected // 2, sum(cost.rows or 0 for cost in costs))
 
     def _options(self, ranges: int, cutoff: Cutoff | None, pace: Pace | None) -> Options:
         request = self.request
@@ -271,6 +274,33 @@ class _Run:
         except StoreError as error:
             # The differences stand without them.
             return (), f"Write times could not be read: {error}"
+
+
+class _OfBuild(TypedDict):
+    """What the view's build says of rows that are LOST, as ComparisonReport has it."""
+
+    build: str
+    may_come: bool
+
+
+def of_build(before: ViewHealth, now: ViewHealth, seconds: float) -> _OfBuild:
+    """What the build says of rows LOST by a comparison that took so long, by its state at the beginning and at the
+    end. Only of a build that had stopped before is it known that no row may come."""
+    if now.state == "building":
+        if now.stopped(seconds):
+            return _OfBuild(build=f"The view's build has stopped. {now.note}".rstrip(), may_come=False)
+        so_far = "" if now.percent is None else f", {int(now.percent)} % so far"
+        rows = "rows that it lacks may still come. Run it again when it is built."
+        return _OfBuild(build=f"The view is being built{so_far}: {rows} {now.note}".rstrip(), may_come=True)
+    if before.state == "building":
+        return _OfBuild(
+            build="The view was being built when the comparison began, and is built now: run it again.",
+            may_come=True,
+        )
+    if "unknown" in (before.state, now.state):
+        note = now.note if now.state == "unknown" else before.note
+        return _OfBuild(build=f"Whether the view is built could not be read. {note}".rstrip(), may_come=False)
+    return _OfBuild(build="", may_come=False)
 
 
 @dataclass

@@ -107,14 +107,22 @@ def sampled(  # noqa: PLR0913 (keywords with defaults, each of them used)
 @dataclass(frozen=True, kw_only=True)
 class Glance:
     """A first look, of which nothing is confirmed. drawn, suspicious: ranges of base and view, and those of them with
-    rows that look wrong. differences: those rows, as first seen. unread: ranges that could not be read."""
+    rows that look wrong. rows, wrong: of base and view, the rows that were compared, and those of them that look wrong.
+    differences: these rows, as first seen. unread: ranges that could not be read."""
 
     drawn: tuple[int, int]
     suspicious: tuple[int, int]
+    rows: tuple[int, int]
+    wrong: tuple[int, int]
     unread: int
     differences: tuple[Difference, ...]
     seed: int
     seconds: float
+
+    def expected(self, rows: Sequence[int]) -> int:
+        """About how many rows of both sides differ, if all are like these. `rows`: of base and view."""
+        sides = zip(rows, self.rows, self.wrong, strict=True)
+        return sum(there * wrong // compared for there, compared, wrong in sides if compared)
 
     @property
     def message(self) -> str:
@@ -152,6 +160,8 @@ def quick(
     base, of_view = (side.drawn for side in sampler.sides)
     return Glance(
         drawn=(len(base), len(of_view)),
+        rows=(sum(each.rows for each in base), sum(each.rows for each in of_view)),
+        wrong=(sum(len(each.met) for each in base), sum(len(each.met) for each in of_view)),
         suspicious=(sum(bool(each.met) for each in base), sum(bool(each.met) for each in of_view)),
         unread=sum(bool(each.unread) for each in (*base, *of_view)),
         differences=tuple(

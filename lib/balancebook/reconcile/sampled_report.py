@@ -86,7 +86,7 @@ def side_sample(side: SideDraws, settled: Mapping[RawKey, Outcome]) -> SideSampl
 def why_incomplete(side: SideSample) -> list[str]:
     """The reasons why the draws of a side do not stand for all that was to be drawn, if so."""
     if not side.drawn:
-        return [f"there was no time to draw a range of the {side.name}"]
+        return [f"there was no time to draw a range of the {side.name}: allow more"]
     if not side.unknown:
         return []
     why = "; ".join(reason.rstrip(".") for reason in side.reasons)
@@ -145,9 +145,8 @@ class SampledReport(ComparisonReport):
                 f"of the base and {view.faulty:,} of {view.read:,} of the view hold a fault.{self.of_build}"
             )
         if not self.complete:
-            return (
-                f"Not everything that was drawn could be compared: {'; '.join(self.reasons)}.{self.of_build}"
-            )
+            reasons = "; ".join(self.reasons)
+            return f"{self.unproved} Not everything that was drawn could be compared: {reasons}.".lstrip()
         if self.verdict is Verdict.UNKNOWN:
             return self.unproved
         return (

@@ -48,7 +48,8 @@ class Pass:
 class State:
     """Where a comparison stands.
 
-    cells: of the sketch. by_token: rows are named by their tokens. cutoff: (latest, horizon], as at the very start.
+    cells: of the sketch. ahead: by how many rows, at most, the base was ahead of the view when both were read and what
+    differed was not named. by_token: rows are named by their tokens. cutoff: (latest, horizon], as at the very start.
     begun: when, in seconds since 1970. resumed: whether it was begun by an earlier process.
     """
 
@@ -59,6 +60,7 @@ class State:
     cutoff: tuple[int, int] | None = None
     under_way: Pass | None = None
     passes: int = 0
+    ahead: int = 0
     by_token: bool = False
     resumed: bool = False
 
@@ -74,7 +76,7 @@ class Common:
 
 
 def digest_of(*parts: object) -> str:
-    """A short text that is another one for other parts."""
+    """A digest: it differs if the parts differ."""
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
@@ -94,9 +96,9 @@ class Keeper:
                 document = json.loads(kept.read("state.json"))
                 common = Common(**document["common"])
                 under_way = _pass_of(kept, document["state"]["under_way"])
-        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        except Exception as error:  # a damaged file raises whatever its bytes lead to
             raise UsageError(
-                f"What {self._path} kept of the run cannot be read: {error}.",
+                f"What {self._path} kept of the run cannot be read: {type(error).__name__}: {error}.",
                 "Run it again without --resume.",
                 parameter="resume",
             ) from error
@@ -200,6 +202,7 @@ def _to_json(state: State) -> dict[str, Any]:
             "rows": under_way.rows,
         },
         "passes": state.passes,
+        "ahead": state.ahead,
         "by_token": state.by_token,
     }
 
@@ -213,6 +216,7 @@ def _from_json(value: dict[str, Any], under_way: Pass | None) -> State:
         cutoff=None if value["cutoff"] is None else (value["cutoff"][0], value["cutoff"][1]),
         under_way=under_way,
         passes=value["passes"],
+        ahead=value["ahead"],
         by_token=value["by_token"],
         resumed=True,
     )

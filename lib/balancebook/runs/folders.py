@@ -39,7 +39,9 @@ class RunFolder:
         shutil.rmtree(self.aside, ignore_errors=True)
 
 
-def begin_run(out_root: Path, notebook: str, now: datetime | None = None) -> RunFolder:
+def begin_run(
+    out_root: Path, notebook: str, now: datetime | None = None, *, parameter: str | None = "out"
+) -> RunFolder:
     """A new, empty folder for one run. Raises UsageError if `out_root` cannot be written to, BrokenRun if the disk is
     full."""
     moment = (now or datetime.now(UTC)).astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
@@ -59,7 +61,7 @@ def begin_run(out_root: Path, notebook: str, now: datetime | None = None) -> Run
             f"{KEPT} cannot be kept in {out_root}",
             error,
             "Name a folder that can be written to: by BALANCEBOOK_STATE, or for `balancebook run` by --out.",
-            parameter="out",
+            parameter=parameter,
         ) from error
 
 

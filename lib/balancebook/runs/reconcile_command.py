@@ -87,8 +87,8 @@ class Asked:
 def _require_parquet_name(path: Path) -> None:
     if path.suffix != ".parquet":
         raise UsageError(
-            f"{path} is no name of a Parquet file, and that is what differences are written to.",
-            "End its name in .parquet.",
+            f"{path} does not end in .parquet: differences are written as Parquet.",
+            "Give it a name that does.",
             parameter="differences",
         )
 
@@ -245,7 +245,9 @@ class _Run:
 
     def _leave(self) -> None:
         """Nothing was found out; but what can be resumed stays."""
-        if self._asked.resume is None and not self._desk.progress.exists():
+        if self._asked.resume:
+            self._desk.leave()
+        elif not self._desk.progress.exists():
             self._folder.discard()
 
     def _record(self, result: CheckRecord, status: Status, error: RunError | None = None) -> Record:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from dataclasses import dataclass
@@ -10,7 +11,6 @@ from pathlib import Path
 from balancebook.core.files import reason_of
 from balancebook.errors import BrokenRun, UsageError
 from balancebook.reconcile.confirm.by_scan import remove_records
-from balancebook.record import RECORD_NAME
 from balancebook.runs.folders import RunFolder, begin_run
 
 NAME, DOCUMENT = "reconcile", "reconcile.json"
@@ -20,10 +20,11 @@ LAST = "last"
 
 @dataclass(frozen=True)
 class Desk:
-    """The files of one run, held by this process alone until it ends."""
+    """The files of one run, held by this process alone until it ends. published: it was, before it was resumed."""
 
     folder: RunFolder
     lock: int
+    published: bool = False
 
     @property
     def progress(self) -> Path:
@@ -41,6 +42,12 @@ class Desk:
         for file in (self.progress, self.spool, self.folder.aside / _LOCK, self.folder.aside / _TARGET):
             file.unlink(missing_ok=True)
 
+    def leave(self) -> None:
+        """Leave what can be resumed as it was before; where it cannot be renamed, as a killed process leaves it."""
+        if self.published:
+            with contextlib.suppress(OSError):
+                self.folder.publish()
+
     def close(self) -> None:
         """Let go of it."""
         os.close(self.lock)
@@ -49,39 +56,68 @@ class Desk:
 def begin(root: Path, resume: str | None, target: str) -> Desk:
     """A new folder, or that of the run to be resumed: its id, or "last" for the last one of this target (a view).
 
-    Raises UsageError if there is no such run, it has ended, or another process is at it; BrokenRun if the disk is full.
+    Raises UsageError if there is no such run, it has ended, it is of another view, or another process is at it;
+    BrokenRun if the disk is full.
     """
-    folder = _begun(root, resume, target) if resume else begin_run(root, NAME)
+    return _resumed(root, resume, target) if resume else _new(root, target)
+
+
+def _new(root: Path, target: str) -> Desk:
+    folder = begin_run(root, NAME, parameter=None)
     try:
         (folder.aside / _TARGET).write_text(target)
-        lock = os.open(folder.aside / _LOCK, os.O_CREAT | os.O_RDWR, 0o644)
+        return Desk(folder, _locked(folder.aside))
     except OSError as error:
-        if not resume:
-            folder.discard()
-        raise BrokenRun(
-            f"The run cannot be kept in {root}: {reason_of(error)}.", "Make room there."
-        ) from error
+        folder.discard()
+        raise _not_kept(root, error) from error
+
+
+def _resumed(root: Path, resume: str, target: str) -> Desk:
+    """A killed run's folder begins with a dot; a stopped one's has a record, and is taken back."""
+    run_id, path = _found(root, resume, target)
+    folder = RunFolder(run_id, root.absolute() / f".{run_id}", root.absolute() / run_id)
+    published = path.absolute() != folder.aside
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(lock)
+        lock = _locked(path)
+    except (BlockingIOError, FileNotFoundError) as error:
+        # Another process that resumes it has it, or has just renamed it.
         raise UsageError(
-            f"The run {folder.run_id} goes on in another process.",
+            f"The run {run_id} goes on in another process.",
             "Wait for it, or stop it first.",
             parameter="resume",
         ) from error
-    (folder.aside / RECORD_NAME).unlink(missing_ok=True)
-    return Desk(folder, lock)
+    except OSError as error:
+        raise _not_kept(root, error) from error
+    try:
+        if published:
+            folder.final.rename(folder.aside)
+    except OSError as error:
+        os.close(lock)
+        raise _not_kept(root, error) from error
+    return Desk(folder, lock, published)
 
 
-def _begun(root: Path, resume: str, target: str) -> RunFolder:
-    """A killed run's folder begins with a dot; a stopped one's has a record, and is taken back."""
-    stopped = {
-        path.name.removeprefix("."): path for path in root.glob(f"*{NAME}*") if (path / _PROGRESS).is_file()
-    }
-    stopped |= {
-        path.name.removeprefix("."): path for path in root.glob(f".*{NAME}*") if (path / _PROGRESS).is_file()
-    }
+def _locked(folder: Path) -> int:
+    """Lock the folder for this process. Raises OSError, BlockingIOError if another one has it."""
+    lock = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o644)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        raise
+    return lock
+
+
+def _not_kept(root: Path, error: OSError) -> BrokenRun:
+    return BrokenRun(f"The run cannot be kept in {root}: {reason_of(error)}.", "Make room there.")
+
+
+def _found(root: Path, resume: str, target: str) -> tuple[str, Path]:
+    """The id and the folder of the run to be resumed."""
+    # A folder that another process renames meanwhile may be missing from one listing.
+    names = {path.name.removeprefix(".") for _ in range(2) if root.is_dir() for path in root.iterdir()}
+    found = {name: _folder_of(root, name) for name in names if NAME in name}
+    stopped = {name: path for name, path in found.items() if path}
     if resume == LAST:
         stopped = {run_id: path for run_id, path in stopped.items() if _target_of(path) == target}
     run_id = max(stopped, default="") if resume == LAST else resume
@@ -95,10 +131,19 @@ def _begun(root: Path, resume: str, target: str) -> RunFolder:
             parameter="resume",
             suggestion=max(stopped, default=None),
         )
-    folder = RunFolder(run_id, root.absolute() / f".{run_id}", root.absolute() / run_id)
-    if stopped[run_id] != folder.aside:
-        folder.final.rename(folder.aside)
-    return folder
+    if (of := _target_of(stopped[run_id])) not in ("", target):
+        raise UsageError(
+            f"The run {run_id} is of {of}, not of {target}.",
+            "Resume it with that view, or run this one without --resume.",
+            parameter="resume",
+        )
+    return run_id, stopped[run_id]
+
+
+def _folder_of(root: Path, run_id: str) -> Path | None:
+    """Where a run is that can be resumed. It may be renamed from aside to its final name, or back, meanwhile."""
+    places = (root / run_id, root / f".{run_id}", root / run_id)
+    return next((path for path in places if (path / _PROGRESS).is_file()), None)
 
 
 def _target_of(folder: Path) -> str:

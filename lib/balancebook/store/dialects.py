@@ -33,9 +33,10 @@ class ServerInfo:
 class Dialect:
     """SELECTs with keyspace and view as their parameters; None for what a product has no table for.
 
-    build_status: rows (host_id, status), one per node, SUCCESS when it has built the view.
-    build_progress: on each node, rows (start_token, end_token, last_token) of the token ranges under way, as texts;
-        a range is built from start_token to end_token, last_token is how far that came, null for not begun.
+    build_status: rows (host_id, status, its write time), one per node, SUCCESS when it has built the view.
+    build_progress: on each node, rows (start_token, end_token, last_token, its write time) of the token ranges under
+        way, the tokens as texts; a range is built from start_token to end_token, last_token is how far that came, null
+        for not begun. Write times are in microseconds since 1970.
     own_ranges: whether those ranges together are the node's own replicas' tokens (else each one is a whole ring).
     locally_built: on each node, a row if this node has built the view.
     running_builds: on each node, the kinds of the tasks that run now, by keyspace and base table.
@@ -55,11 +56,11 @@ class Dialect:
 CASSANDRA = Dialect(
     name="cassandra",
     build_status=(
-        "SELECT host_id, status FROM system_distributed.view_build_status "
+        "SELECT host_id, status, WRITETIME(status) FROM system_distributed.view_build_status "
         "WHERE keyspace_name = ? AND view_name = ?"
     ),
     build_progress=(
-        "SELECT start_token, end_token, last_token FROM system.view_builds_in_progress "
+        "SELECT start_token, end_token, last_token, WRITETIME(last_token) FROM system.view_builds_in_progress "
         "WHERE keyspace_name = ? AND view_name = ?"
     ),
     own_ranges=True,
@@ -73,8 +74,8 @@ SCYLLA = Dialect(
     build_status=CASSANDRA.build_status,
     # Every shard walks the whole ring from its first token round to it again.
     build_progress=(
-        "SELECT first_token, first_token, next_token FROM system.scylla_views_builds_in_progress "
-        "WHERE keyspace_name = ? AND view_name = ?"
+        "SELECT first_token, first_token, next_token, WRITETIME(next_token) "
+        "FROM system.scylla_views_builds_in_progress WHERE keyspace_name = ? AND view_name = ?"
     ),
     own_ranges=False,
     locally_built=CASSANDRA.locally_built,

@@ -22,6 +22,9 @@ BUILT = "SUCCESS"
 _BUILD_TASK = "view build"
 # A build goes from range to range and shows no task in between: it runs if either of two looks sees one.
 _BETWEEN_LOOKS_S = 0.5
+# Cassandra begins a failed build again after five minutes (ViewBuilder.onFailure), and shows no task until then; a
+# minute more for clocks that differ.
+RETRIED_AFTER_S = 360.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +32,9 @@ class NodeBuild:
     """One current member of the ring. status: SUCCESS, STARTED or "none" (the node reported nothing).
 
     percent: of this node's own tokens, 0 to 100; None if it cannot be read. running: whether a build of a view on
-    this base runs there now; None if that is not known. False while STARTED proves a stopped build. built: whether the
-    node has finished the build by its own table, whatever the status says.
+    this base runs there now; None if that is not known. built: whether the node has finished the build by its own
+    table, whatever the status says. still_s: for how long no progress has been written, in seconds by this machine's
+    clock; None if that is not known.
     """
 
     address: str
@@ -39,6 +43,16 @@ class NodeBuild:
     percent: float | None
     running: bool | None = None
     built: bool = False
+    still_s: float | None = None
+
+    def stopped(self, least_s: float = 0.0) -> bool:
+        """Whether the build is proved to have stopped, at least so long ago: no task runs, and nothing was written for
+        longer than a failed build waits to be begun again."""
+        return (
+            self.running is False
+            and self.still_s is not None
+            and self.still_s > max(RETRIED_AFTER_S, least_s)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +69,10 @@ class ViewHealth:
     nodes: tuple[NodeBuild, ...] = ()
     note: str = ""
 
-    @property
-    def stopped(self) -> bool:
-        """Whether the build is proved to go on nowhere, though it is not at its end."""
+    def stopped(self, least_s: float = 0.0) -> bool:
+        """Whether the build is proved to have stopped, at least so long ago, on every node that is not done."""
         left = [node for node in self.nodes if not node.built]
-        return bool(left) and all(node.running is False for node in left)
-
-    @property
-    def sentence(self) -> str:
-        """Of a view that is being built: what that means for rows that it has not."""
-        if self.stopped:
-            return f"The view's build has stopped. {self.note}".rstrip()
-        so_far = "" if self.percent is None else f", {self.percent:.0f} % so far"
-        return f"The view is being built{so_far}: these rows may still come. Run it again when it is built."
+        return bool(left) and all(node.stopped(least_s) for node in left)
 
 
 def view_health(reader: Reader, keyspace: str, view: str, *, ask_tasks: bool = True) -> ViewHealth:
@@ -87,7 +92,9 @@ def view_health(reader: Reader, keyspace: str, view: str, *, ask_tasks: bool = T
 
 
 def _health(reader: Reader, view: View, dialect: Dialect, ask_tasks: bool) -> ViewHealth:
-    statuses: dict[UUID, str] = dict(reader.rows(dialect.build_status, (view.keyspace, view.name)))
+    rows = reader.rows(dialect.build_status, (view.keyspace, view.name))
+    statuses: dict[UUID, str] = {host_id: status for host_id, status, _ in rows}
+    written: dict[UUID, int | None] = {host_id: time_us for host_id, _, time_us in rows}
     hosts = reader.hosts()
     if all(statuses.get(host.host_id) == BUILT for host in hosts):
         return _confirmed(reader, view, dialect, hosts)
@@ -96,7 +103,7 @@ def _health(reader: Reader, view: View, dialect: Dialect, ask_tasks: bool) -> Vi
     for host in hosts:
         status = statuses.get(host.host_id, "none")
         try:
-            node = _node(reader, view, dialect, host, status, spans)
+            node = _node(reader, view, dialect, host, status, written.get(host.host_id), spans)
             if ask_tasks and not node.built:
                 node = replace(node, running=_running(reader, view, dialect, host))
             nodes.append(node)
@@ -134,7 +141,13 @@ def _confirmed(reader: Reader, view: View, dialect: Dialect, hosts: Sequence[Hos
 
 
 def _node(
-    reader: Reader, view: View, dialect: Dialect, host: Host, status: str, spans: Mapping[UUID, int]
+    reader: Reader,
+    view: View,
+    dialect: Dialect,
+    host: Host,
+    status: str,
+    status_us: int | None,
+    spans: Mapping[UUID, int],
 ) -> NodeBuild:
     try:
         built = bool(reader.rows_on(host, dialect.locally_built, (view.keyspace, view.name)))
@@ -146,9 +159,12 @@ def _node(
     if status == BUILT:
         # Of the view before, perhaps: the node's own table of built views does not have this one.
         status = "none"
-    progress = reader.rows_on(host, dialect.build_progress, (view.keyspace, view.name))
+    rows = reader.rows_on(host, dialect.build_progress, (view.keyspace, view.name))
+    progress = [(start, end, last) for start, end, last, _ in rows]
+    times_us = [each for each in (status_us, *(row[3] for row in rows)) if each is not None]
+    still_s = time.time() - max(times_us) / 1e6 if times_us else None
     span = spans.get(host.host_id) if dialect.own_ranges else RING * len(progress)
-    return NodeBuild(host.address, host.host_id, status, percent_built(progress, span or 0))
+    return NodeBuild(host.address, host.host_id, status, percent_built(progress, span or 0), still_s=still_s)
 
 
 def percent_built(progress: Iterable[tuple[str, str, str | None]], span: int) -> float | None:
@@ -189,8 +205,11 @@ def _idle(view: View, node: NodeBuild) -> str:
     resumes = f"after a restart of the node, or any ALTER of the base table {view.base_name}."
     if node.status == "none":
         return f"No build has begun on {node.address}, and none runs. It begins {resumes}"
+    if node.stopped():
+        return f"The build has stopped on {node.address}: started, and no such task runs. It resumes only {resumes}"
     return (
-        f"The build is stopped on {node.address}: started, and no such task runs. It resumes only {resumes}"
+        f"No build task runs on {node.address}, though the build has started there. One that failed begins again by "
+        f"itself after five minutes, one that was stopped only {resumes}"
     )
 
 

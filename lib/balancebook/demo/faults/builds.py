@@ -9,14 +9,14 @@ from balancebook.demo.faults.target import Key, Target
 from balancebook.store.health import ViewHealth, view_health
 
 _BEGIN_S = 20.0
-# A small build may be over before its progress is seen: it is made anew, and then stopped as soon as it has begun.
+# A small build may be over before its progress is seen: the view is created again, and the build stopped at once.
 _STOP_AT_PERCENT = (5.0, 0.0, 0.0, 0.0)
 _ATTEMPTS = len(_STOP_AT_PERCENT)
 _POLL_S = 0.005
 
 
 def rebuild(target: Target) -> None:
-    """Drop the view and create it anew; returns while its build is under way. FaultError if it is over each time."""
+    """Drop the view and create it again; returns while its build is under way. FaultError if it is over each time."""
     for _ in range(_ATTEMPTS):
         _recreate(target)
         if _begun(target).state == "building":
@@ -39,12 +39,16 @@ def stop_build(target: Target) -> list[Key]:
     raise _too_few(target)
 
 
+def definition_of(target: Target) -> str:
+    """CQL that creates the view: the server's own text, which has every option of it, where our to_cql has none."""
+    [row] = target.execute(f"DESCRIBE MATERIALIZED VIEW {target.view.cql_name}")
+    return str(row[-1])
+
+
 def _recreate(target: Target) -> None:
-    view = target.view
-    # The server's own text has every option of the view, where our to_cql has none.
-    [row] = target.execute(f"DESCRIBE MATERIALIZED VIEW {view.cql_name}")
-    target.execute(f"DROP MATERIALIZED VIEW {view.cql_name}")
-    target.execute(row[-1])
+    definition = definition_of(target)
+    target.execute(f"DROP MATERIALIZED VIEW {target.view.cql_name}")
+    target.execute(definition)
 
 
 def _begun(target: Target) -> ViewHealth:

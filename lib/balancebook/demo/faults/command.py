@@ -11,12 +11,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 
-from balancebook.demo.faults.builds import rebuild, stop_build
+from balancebook.demo.faults.builds import definition_of, rebuild, stop_build
 from balancebook.demo.faults.journal import Fault, Journal
 from balancebook.demo.faults.kinds import KINDS, FaultError, FaultKind, find_kind
 from balancebook.demo.faults.ledger_plan import Break, plan_breaks, write_breaks
 from balancebook.demo.faults.plan import Step, make_plan
-from balancebook.demo.faults.snapshots import base_files, restore, take_snapshot
+from balancebook.demo.faults.snapshots import all_built, base_files, restore, take_snapshot
 from balancebook.demo.faults.target import Key, Target, chunks, open_target
 from balancebook.demo.node import Node
 from balancebook.demo.processes import locked
@@ -89,7 +89,7 @@ def undo(
         if fault.kind == "paused":
             _resume(fault, env)
         elif fault.stage != "planned":
-            progress(f"undoing {fault.text()}")
+            progress(f"undoing {fault.name}")
             at = profile.model_copy(update={"keyspace": fault.keyspace, "view": fault.view})
             _undo_in(at, journal, fault, running_node(env=env), force=force)
         journal.forget(fault)
@@ -187,6 +187,8 @@ class _Injection:
         except BaseException:
             self.journal.forget(self.fault)
             raise
+        if self.kind.name in ("building", "build_stopped"):
+            self.fault = replace(self.fault, definition=definition_of(self.target))
         self.note("injecting")
         with self.undone_if_it_fails():
             self.make(steps)
@@ -232,7 +234,8 @@ class _Injection:
             yield
         except Exception:
             self.progress("that failed: restoring what was there")
-            restore(self.target, self.journal.snapshot_of(self.fault), base_too=self.kind.touches_base)
+            base_too = self.kind.touches_base or not all_built(self.target)
+            restore(self.target, self.journal.snapshot_of(self.fault), base_too=base_too)
             self.journal.forget(self.fault)
             raise
         except BaseException:
@@ -263,13 +266,14 @@ def verify(target: Target, steps: Sequence[Step]) -> None:
 
 
 def _undo_in(profile: Profile, journal: Journal, fault: Fault, node: Node, *, force: bool) -> None:
-    with open_target(profile, node) as target:
+    with open_target(profile, node, base=fault.base, definition=fault.definition) as target:
         if str(target.base.table_id) != fault.base_id:
             # The tables were dropped and made anew, and the fault is gone with them.
             return
         if not force:
             _require_unwritten(target, fault)
-        base_too = force or fault.base_too or KINDS[fault.kind].touches_base
+        # Decided once: what was truncated by an undo that is cut off is to be restored by the next.
+        base_too = force or fault.base_too or KINDS[fault.kind].touches_base or not all_built(target)
         journal.save(replace(fault, stage="undoing", base_too=base_too))
         restore(target, journal.snapshot_of(fault), base_too=base_too)
 
@@ -284,6 +288,12 @@ def _require_unwritten(target: Target, fault: Fault) -> None:
                 f"{fault.keyspace}.{fault.base} was written to since the fault was made ({written} writes).",
                 remedy,
             )
+    elif fault.base_too and fault.stage == "undoing":
+        raise UsageError(
+            f"The database was started anew since the undo was cut off. Whether rows were written to "
+            f"{fault.keyspace}.{fault.base} since the fault was made cannot be told.",
+            remedy,
+        )
     elif base_files(target) != fault.base_files:
         raise UsageError(
             f"The database was started anew since the fault was made, and {fault.keyspace}.{fault.base} has "

@@ -16,11 +16,11 @@ from balancebook.record import write_whole
 Stage = Literal["planned", "injecting", "active", "undoing"]
 
 _UNDO = "balancebook fault undo brings back what was there"
-_CUT_OFF = {
-    "planned": " (cut off before anything was changed)",
-    "injecting": f" (cut off while it was made: {_UNDO})",
+_STAGES = {
+    "planned": " (being made, or cut off before anything was changed)",
+    "injecting": f" (being made, or cut off: {_UNDO})",
     "active": "",
-    "undoing": f" (cut off while it was undone, rows are missing: {_UNDO})",
+    "undoing": f" (being undone, or cut off, and rows are missing: {_UNDO})",
 }
 
 
@@ -30,7 +30,8 @@ class Fault:
 
     The rest tells `undo` whether anybody wrote since: the base's identity, how many writes the node's process had seen,
     and the files that the base had after the injection (for a node that was started anew, which counts from 0).
-    base_too: whether an undo that was cut off had begun to restore the base as well.
+    base_too: whether an undo that began restores the base as well. definition: CQL that creates the view, of a fault
+    that drops it.
     """
 
     fault_id: str
@@ -46,6 +47,7 @@ class Fault:
     injected: list[dict[str, Any]] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     base_too: bool = False
+    definition: str = ""
 
     @property
     def truncated(self) -> bool:
@@ -57,11 +59,20 @@ class Fault:
         names = ("fault_id", "kind", "stage", "keyspace", "view", "counts", "truncated", "injected")
         return {name: getattr(self, name) for name in names}
 
-    def text(self) -> str:
+    @property
+    def name(self) -> str:
         """What it is, in a line."""
+        return self._named("")
+
+    def text(self) -> str:
+        """What it is and where it stands, in a line."""
+        return self._named(_STAGES[self.stage])
+
+    def _named(self, stage: str) -> str:
         found = ", ".join(f"{count:,} {kind}" for kind, count in self.counts.items())
-        cut_off = _CUT_OFF[self.stage]
-        return f"{self.kind} in {self.keyspace}.{self.view}{cut_off}{': ' * bool(found)}{found} ({self.fault_id})"
+        return (
+            f"{self.kind} in {self.keyspace}.{self.view}{stage}{': ' * bool(found)}{found} ({self.fault_id})"
+        )
 
 
 class Journal:

@@ -40,9 +40,9 @@ def take_snapshot(target: Target, folder: Path) -> None:
 
 
 def restore(target: Target, folder: Path, *, base_too: bool) -> None:
-    """Bring back the view as it was; with `base_too`, or if a view is not built, the base and all its views."""
+    """Bring back the view as it was; with `base_too` the base and all its views, as has to be if one is not built."""
     tables: list[Table] = [target.view]
-    if base_too or any(_state(target, view) != "healthy" for view in target.views):
+    if base_too:
         tables = [target.base, *target.views]
         # Truncating a base truncates its views, stops their builds, and starts them anew on what is now empty.
         target.execute(f"TRUNCATE {target.base.cql_name}")
@@ -53,6 +53,11 @@ def restore(target: Target, folder: Path, *, base_too: bool) -> None:
         kept = folder / table.name
         if any(kept.glob(_DATA)):
             target.admin.import_sstables(target.keyspace, table.name, kept)
+
+
+def all_built(target: Target) -> bool:
+    """Whether every view of the base is built, as far as that can be read."""
+    return all(_state(target, view) == "healthy" for view in target.views)
 
 
 def base_files(target: Target) -> list[str]:

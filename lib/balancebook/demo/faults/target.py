@@ -184,15 +184,21 @@ class Prepared:
 
 
 @contextmanager
-def open_target(profile: Profile, node: Node) -> Iterator[Target]:
-    """The target of an embedded profile. Raises UsageError if its view is not there, StoreError, AdminError."""
+def open_target(profile: Profile, node: Node, *, base: str = "", definition: str = "") -> Iterator[Target]:
+    """The target of an embedded profile. Raises UsageError if its view is not there, StoreError, AdminError.
+
+    definition: CQL that creates the view, if it is not there and its `base` is.
+    """
     limits = profile.limits.model_copy(update={"request_timeout_s": _PATIENCE_S})
     patient = profile.model_copy(update={"limits": limits})
     session = connect(patient)
     try:
         with open_reader(patient) as reader, node.admin() as admin:
-            base, view = _tables(reader, profile)
-            yield Target(profile, node, reader, admin, Prepared(session), base, view)
+            gone = definition and read_view(reader, profile.keyspace, profile.view) is None
+            if gone and read_table(reader, profile.keyspace, base):
+                session.execute(definition)
+            table, view = _tables(reader, profile)
+            yield Target(profile, node, reader, admin, Prepared(session), table, view)
     finally:
         close(session)
 

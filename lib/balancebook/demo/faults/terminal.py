@@ -51,7 +51,7 @@ def run_fault(
     profile = load_profile(profile_name)
     if what == "undo":
         undone = command.undo(profile, force=force, progress=progress)
-        text = f"undone: {undone.text()}" if undone else "there was no fault to undo"
+        text = f"undone: {undone.name}" if undone else "there was no fault to undo"
         return Told(text, {"undone": undone.fault_id if undone else None})
     made = command.inject(what, profile, options=options, progress=progress)
     return Told(

@@ -47,22 +47,34 @@ from balancebook.store.raw_scan import raw_scan
 from balancebook.store.reader import Reader
 
 NOT_READ = "the confirming scan was not complete"
-TOO_MANY_GONE = (
-    "it was missing from the view at first, with more rows than are looked at by key, and was gone from the base when "
-    "read again: run it again while fewer rows are deleted"
+LACKED_BEFORE = (
+    "at first the view lacked so many more rows than when it was read again: they were late, on another replica, or "
+    "deleted from the base since, and which is not known; run it again while fewer rows are written"
 )
 _PROBED_ROWS = 200
+_FIRST = "first"
 
 
 @dataclass(slots=True)
 class Totals:
     """What the first scan had, if it was complete: the rows that the base derives, those of the view, and how many of
-    both differed."""
+    both differed. report: of both sides together; read: rows of base and view."""
 
     base: int = 0
     view: int = 0
     differing: int = 0
     complete: bool = False
+    read: tuple[int, int] = (0, 0)
+    report: ScanReport = field(default_factory=lambda: ScanReport(ranges_total=0))
+
+    def add(self, side: int, report: ScanReport) -> None:
+        """Note how one side was read."""
+        base, view = self.read
+        self.read = (report.rows, view) if side == BASE else (base, report.rows)
+        self.report.ranges_total += report.ranges_total
+        self.report.ranges_done += report.ranges_done
+        self.report.rows += report.rows
+        self.report.leave(report.unknown_ranges, report.reasons)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +183,8 @@ class _Scans:
 
     def batches(self) -> Iterator[Batch]:
         replicated = self.how.settling.looker.replicated
-        first = "first"
-        # A row that the view has lost may be deleted until the next scan: it is looked at by the key that it had.
+        first = _FIRST
+        # What the view lacks or has wrong may be deleted until the next scan: it is looked at by the key that it had.
         if not self._scan(first, SCAN_CONSISTENCY, keep=(BASE,)):
             yield self._unread(first)
             return
@@ -207,6 +219,8 @@ class _Scans:
         for side in (VIEW, BASE):
             files = RecordFiles(self.folder, f"{name}.{side}")
             report = self._read(side, files, consistency, wanted, keep=side in keep)
+            if name == _FIRST:
+                self.how.totals.add(side, report)
             if not report.complete:
                 self.reasons += report.reasons
                 return False
@@ -242,10 +256,10 @@ class _Scans:
             progress=how.progress,
             pace=how.pace,
         )
-        with files.adding() as add:
+        with files.opened() as write:
             for part in scan:
                 records, rows = part.gathered
-                add(records, rows if keep else None)
+                write(records, rows if keep else None)
         return scan.report
 
     @property
@@ -302,13 +316,14 @@ class _Scans:
         """Note units to be looked at by their keys. before: the rows of the scan of which they are; shown: of the later
         one.
 
-        What was lost and is now gone from both sides is looked at by the key that it had. If it is gone for good, there
-        is nothing to compare; but one that is deleted and written again all the time is in step whenever it is deleted.
+        What the view lacked or had wrong, and is now gone from both sides, is looked at by the key that it had. If it
+        is gone for good, there is nothing to compare; but one that is deleted and written again all the time is in step
+        whenever it is deleted.
         """
-        gone = scan_rule.lost_and_gone(units, later)
+        gone = scan_rule.derived_and_gone(units, later)
         for unit in np.flatnonzero(chosen).tolist():
             name = int(units.addresses[unit]), int(units.keys[unit])
-            rows = (before if gone[unit] else shown).of(*name)
+            rows = (before.base(*name), None) if gone[unit] else shown.of(*name)
             if rows == (None, None):
                 self.unnamed.add(name)
             self._note(rows)

@@ -36,18 +36,20 @@ class RecordFiles:
         self._folder, self._name = folder, name
 
     @contextmanager
-    def adding(self) -> Iterator[Callable[[Words, Page | None], None]]:
-        """Within it, what is called with records and the bytes of their rows, one after another, appends each of them
-        to its part. Raises OSError."""
+    def opened(self) -> Iterator[Callable[[Words, Page | None], None]]:
+        """Yields a function that appends records, and the bytes of their rows if given, to the files of their parts.
+
+        The rows stand one after another, in the order of their records. Raises OSError.
+        """
         with ExitStack() as stack:
             files: dict[str, BinaryIO] = {}
 
-            def append(name: str, data: Words | Page) -> None:
+            def write(name: str, data: Words | Page) -> None:
                 if name not in files:
                     files[name] = stack.enter_context(self._path(name).open("ab", _BUFFER))
                 files[name].write(data.data)
 
-            yield partial(_split, append)
+            yield partial(_write_parts, write)
 
     def records(self, part: int) -> Words:
         """The records of a part, uint64 (n, 6)."""
@@ -64,18 +66,18 @@ class RecordFiles:
         return self._folder / f"{self._name}.{name}"
 
 
-def _split(append: Callable[[str, Words | Page], None], records: Words, rows: Page | None) -> None:
-    """Append what belongs to each part to its files."""
+def _write_parts(write: Callable[[str, Words | Page], None], records: Words, rows: Page | None) -> None:
+    """Write each record, and its row, to the files of its part."""
     parts = parts_of(records[:, ADDRESS]).astype(np.uint8)
     # Of bytes a stable sort takes a tenth of the time.
     order = np.argsort(parts, kind="stable")
     records_in_order = records[order]
     places = _edges(np.bincount(parts, minlength=PARTS))
-    _append(append, "records", records_in_order, places)
+    _write_slices(write, "records", records_in_order, places)
     if rows is not None:
         edges = _edges(sizes(records))
         rows_in_order = gathered(rows, np.column_stack([edges[:-1], edges[1:]]), order)
-        _append(append, "rows", rows_in_order, _edges(sizes(records_in_order))[places])
+        _write_slices(write, "rows", rows_in_order, _edges(sizes(records_in_order))[places])
 
 
 def _edges(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -83,13 +85,13 @@ def _edges(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return np.concatenate([[0], np.cumsum(lengths)])
 
 
-def _append(
-    append: Callable[[str, Words | Page], None], kind: str, data: Words | Page, places: npt.NDArray[np.int64]
+def _write_slices(
+    write: Callable[[str, Words | Page], None], kind: str, data: Words | Page, places: npt.NDArray[np.int64]
 ) -> None:
-    """Append the data from each place to the next one to the files of that part."""
+    """Write the data from each place to the next to the file of that part."""
     for part, (begin, end) in enumerate(pairwise(places.tolist())):
         if end > begin:
-            append(f"{part}.{kind}", data[begin:end])
+            write(f"{part}.{kind}", data[begin:end])
 
 
 def needed_bytes(rows: int, row_bytes: int, *, replicated: bool) -> int:

@@ -19,7 +19,7 @@ from balancebook.store.raw import RawCells
 MOST_LOOKS = 12
 IN_STEP = "in step when read again"
 GONE = "gone from both sides when read again"
-MAY_COME_BACK = "lost, and then gone from both sides; it may come back"
+MAY_COME_BACK = "wrong in the view, and then gone from both sides; it may come back"
 KEEPS_CHANGING = f"not seen in step in {MOST_LOOKS} looks; it keeps changing"
 OTHER_TIMES = "equal in value, with other write times on the two sides"
 _EACH_LOOK = f"so at each of {MOST_LOOKS} looks"
@@ -131,20 +131,20 @@ def _gone_for_good(looks: Sequence[Look], suspicion: Kind) -> bool:
     """Whether a row that is gone was deleted, of which nothing is left to compare.
 
     One that is deleted and written again all the time is gone now and then, and so may be twice in a row. If the view
-    has lost it, it is in step just then: so one that was seen lost must be gone to the last look, and at two looks. One
-    that was seen lost twice is not a write on its way: it may come back.
+    can never show it, or one of its cells, it is in step just then: so one that was seen lost or wrong must be gone to
+    the last look, and at two looks. One that was seen so twice is not a write on its way: it may come back.
     """
-    lost = suspicion is Kind.LOST or any(_lost(look) for look in looks)
-    if not lost:
-        return suspicion is Kind.ORPHAN or (len(looks) > 1 and _gone(looks[-2]))
-    if len(looks) < MOST_LOOKS or sum(map(_lost, looks)) > 1:
+    if suspicion is Kind.ORPHAN and not any(map(_lacking, looks)):
+        return True
+    if len(looks) < MOST_LOOKS or sum(map(_lacking, looks)) > 1:
         return False
     first = next(place for place, look in enumerate(looks) if _gone(look))
     return first < len(looks) - 1 and all(_gone(look) for look in looks[first:])
 
 
-def _lost(look: Look) -> bool:
-    return look.derived is not None and look.view is None
+def _lacking(look: Look) -> bool:
+    """Whether the view lacks the row that the base derives, or has it with other values."""
+    return look.derived is not None and _differ(look)
 
 
 def _differ(look: Look) -> bool:
@@ -289,7 +289,7 @@ def _after_all(looks: Sequence[Look]) -> Judgement:
         return Judgement(Kind.MISMATCH, _EACH_LOOK)
     if not _gone(looks[-1]) and not _differ(looks[-1]):
         return Judgement(Kind.UNKNOWN, OTHER_TIMES)
-    if _gone(looks[-1]) and all(_gone(look) or _lost(look) for look in looks):
+    if _gone(looks[-1]) and all(_gone(look) or _lacking(look) for look in looks):
         return Judgement(Kind.UNKNOWN, MAY_COME_BACK)
     return Judgement(Kind.UNKNOWN, KEEPS_CHANGING)
 

@@ -47,7 +47,11 @@ class KeptRows:
 
     def of(self, address: int, key: int) -> tuple[RawCells | None, RawCells | None]:
         """The rows of base and view of that address under that key."""
-        return self._row(BASE, address, key), self._row(VIEW, address, key)
+        return self.base(address, key), self._row(VIEW, address, key)
+
+    def base(self, address: int, key: int) -> RawCells | None:
+        """The base's row, of a scan that kept the base's alone."""
+        return self._row(BASE, address, key)
 
     def all(self) -> Iterator[tuple[tuple[int, int], tuple[RawCells | None, RawCells | None]]]:
         """Each address and key, and the rows there."""

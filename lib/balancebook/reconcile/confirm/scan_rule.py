@@ -119,11 +119,10 @@ def same_rows(units: Units, others: Units, chosen: Flags | None = None) -> Flags
     return np.isin(mixed(units.addresses, units.keys), names if chosen is None else names[chosen])
 
 
-def lost_and_gone(units: Units, later: Scan) -> Flags:
-    """Which units the view had lost, and are under their key on neither side of a later scan."""
-    lost = (units.base >= 0) & (units.view < 0)
+def derived_and_gone(units: Units, later: Scan) -> Flags:
+    """Which units the base derived, and are under their key on neither side of a later scan."""
     there = (_paired(later.base, units) >= 0) | (_paired(later.view, units) >= 0)
-    return np.asarray(lost & ~there)
+    return np.asarray((units.base >= 0) & ~there)
 
 
 def behind(units: Units, first: Scan, again: Scan, quorum: Scan) -> Flags:
@@ -134,7 +133,8 @@ def behind(units: Units, first: Scan, again: Scan, quorum: Scan) -> Flags:
     same = _equal(first.base, bases[0], again.base, units.elsewhere, VERSION)
     same &= _equal(quorum.base, bases[1], again.base, units.elsewhere, VERSION)
     in_step = _equal(quorum.base, bases[1], quorum.view, _paired(quorum.view, units), IN_STEP)
-    return np.asarray(wrong & same & in_step & _proved(quorum.base, bases[1]))
+    proved = wrong & same & in_step & _proved(quorum.base, bases[1])
+    return np.asarray(proved & ~_ambiguous(units, first, again, quorum))
 
 
 def _places(names: Words, wanted: Words) -> Places:
@@ -180,11 +180,11 @@ def _same(first: Words, before: Places, second: Words, after: Places) -> Flags:
     )
 
 
-def _ambiguous(units: Units, first: Scan, second: Scan) -> Flags:
+def _ambiguous(units: Units, *scans: Scan) -> Flags:
     """Units of whose address the base has several rows, or of whose key the view has: hashes that meet by chance, or
     keys that are one in different bytes."""
-    twice = np.concatenate([_repeated(each.base[:, ADDRESS]) for each in (first, second)])
-    keys = np.concatenate([_repeated(each.view[:, KEY]) for each in (first, second)])
+    twice = np.concatenate([_repeated(each.base[:, ADDRESS]) for each in scans])
+    keys = np.concatenate([_repeated(each.view[:, KEY]) for each in scans])
     return np.isin(units.addresses, twice) | np.isin(units.keys, keys)
 
 
