@@ -8,7 +8,8 @@ from typing import Any
 
 from cassandra.cluster import Session
 
-from balancebook.reconcile.engine import Report, reconcile
+from balancebook.reconcile.engine import reconcile
+from balancebook.reconcile.full_report import Report
 from balancebook.reconcile.kinds import Kind
 from balancebook.reconcile.options import Options
 from balancebook.store.reader import Reader

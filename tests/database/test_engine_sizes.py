@@ -25,6 +25,8 @@ from balancebook.reconcile.fold import Counts
 from balancebook.reconcile.options import Options
 from balancebook.reconcile.run import Request, Telling
 from balancebook.reconcile.sides import VIEW as SIDE_OF_VIEW
+from balancebook.reconcile.sides import Side
+from balancebook.store.errors import StoreError
 from balancebook.store.estimate import Cost
 from balancebook.store.ranges import ScanReport
 from balancebook.store.reader import Reader
@@ -98,6 +100,15 @@ def test_a_side_that_such_a_scan_finds_empty_is_asked_once_more(
     options = Options(grace_s=0, sleep=lambda _: None, most_by_key=5)
     report = Engine(reader, there(reader, ledger), options).report(6, 1800)
     assert report.reasons == (f'"{ledger}"."{VIEW}" has rows, though the scan saw none',)
+
+    def late(*_: Any) -> bool:
+        raise StoreError("timeout", "No answer.", "Run it again.")
+
+    monkeypatch.setattr(Side, "has_rows", late)
+    report = Engine(reader, there(reader, ledger), options).report(6, 1800)
+    assert f'whether "{ledger}"."{VIEW}" is really empty could not be read: No answer.' in report.reasons[0]
+    # What the looks have proved stands.
+    assert (report.verdict, report.counts) == (Verdict.FAIL, counts(LOST=120, MISMATCH=90, ORPHAN=90))
 
 
 def test_a_sample_that_shows_much_leads_to_scans_at_once(
@@ -210,10 +221,7 @@ def test_two_empty_sides_pass_and_an_emptied_view_has_lost_all(
         admin.truncate(keyspace, VIEW)
     assert compared(reader, view).counts == counts(LOST=20)
     # A side that only seems empty is no finding.
-    ordinary = reader.rows
-    monkeypatch.setattr(
-        reader, "rows", lambda cql, *a, **k: [(1,)] if "LIMIT 1" in cql else ordinary(cql, *a, **k)
-    )
+    monkeypatch.setattr(Side, "has_rows", lambda *_: True)
     report = compared(reader, view)
     assert (report.verdict, report.counts) == (Verdict.UNKNOWN, counts())
     assert "though the scan saw none" in report.reasons[0]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from balancebook.reconcile.aside import Aside, differing_aside
 from balancebook.reconcile.confirm.by_key import KeyLooker
@@ -23,19 +23,20 @@ from balancebook.reconcile.confirm.settle import MOST_FAILED, Settling
 from balancebook.reconcile.confirm.suspects import Suspects
 from balancebook.reconcile.fold import Counts, Folder, Job, ThreadFolder
 from balancebook.reconcile.found import Batch, Listed, RawDifference, Tally
+from balancebook.reconcile.full_report import Report
 from balancebook.reconcile.kinds import Kind
-from balancebook.reconcile.options import FOREVER, Cutoff, Options, layout_of
-from balancebook.reconcile.report import ComparisonReport, counts_disagree
+from balancebook.reconcile.options import FOREVER, Options, layout_of
+from balancebook.reconcile.report import counts_disagree
 from balancebook.reconcile.sides import BASE, VIEW, base_side, types_of, view_side
 from balancebook.reconcile.spool import Spool
 from balancebook.reconcile.state import Common, Keeper, Pass, State, digest_of
 from balancebook.sketch.layout import RowLayout
 from balancebook.sketch.sketch import FoundRows, Items, KeyWidthError, Sketch
+from balancebook.store.errors import MAY_PASS, StoreError
 from balancebook.store.gone import changes_of
 from balancebook.store.ranges import RangeTask, ScanReport, tasks_by_turns
 from balancebook.store.reader import Reader
 from balancebook.store.schema import View
-from balancebook.verdict import Json
 
 # Peeling works up to 1.22 cells a row; the estimate may be 16 % off at one sigma.
 _CELLS_A_ROW = 1.7
@@ -43,55 +44,6 @@ _LISTED = 10_000
 _MOST_GROWN = 3
 # Both sides are not read at the same moment: beside writers, either may have some rows more than the other.
 _LITTLE = 1000
-
-
-@dataclass(frozen=True, kw_only=True)
-class Report(ComparisonReport):
-    """What a comparison found, as ComparisonReport says it, and how it went.
-
-    passes: how often both sides were read whole to find what differs; 0 if a sample showed beforehand that it is too
-    much to be named by a sketch. newer: rows of base and view beyond the cut-off,
-    which were compared with each other. seed: of the hashes. resumed: whether an earlier process began it.
-    in_step_since: about how many rows of both sides differed at first, and no longer when both were read again.
-    """
-
-    passes: int
-    newer: tuple[int, int]
-    seed: int
-    cutoff: Cutoff | None = None
-    resumed: bool = False
-    in_step_since: int = 0
-
-    @property
-    def aside(self) -> str:
-        """What there is to say of rows beyond the cut-off."""
-        base, view = self.newer
-        sentences = (
-            (
-                base or view,
-                f" {base:,} rows of the base and {view:,} of the view are dated after the start; they were compared "
-                "too.",
-            ),
-            (
-                self.in_step_since,
-                f" About {self.in_step_since:,} more rows of both sides differed at first, and no longer when read "
-                "again.",
-            ),
-        )
-        return "".join(sentence for holds, sentence in sentences if holds)
-
-    def details(self) -> dict[str, Json]:
-        """passes; cutoff {column, latest} or null; newer {base, view}: rows beyond it; gone: rows that were gone from
-        both sides when read again; seed, as text; resumed."""
-        cutoff = self.cutoff
-        return {
-            "passes": self.passes,
-            "cutoff": {"column": cutoff.column, "latest": cutoff.latest} if cutoff else None,
-            "newer": {"base": self.newer[BASE], "view": self.newer[VIEW]},
-            "gone": self.gone,
-            "seed": str(self.seed),
-            "resumed": self.resumed,
-        }
 
 
 def reconcile(reader: Reader, view: View, options: Options, folder: Folder | None = None) -> Report:
@@ -404,8 +356,17 @@ class Engine:
     def _require_really_empty(self, read: tuple[int, int]) -> None:
         """A side that sent no row at all is asked once more by the driver's ordinary decoder."""
         for side, rows in zip(self._sides, read, strict=True):
-            if rows == 0 and not self._reasons and side.has_rows(self._reader):
-                self._reasons.append(f"{side.table.cql_name} has rows, though the scan saw none")
+            if rows or self._reasons:
+                continue
+            try:
+                if side.has_rows(self._reader):
+                    self._reasons.append(f"{side.table.cql_name} has rows, though the scan saw none")
+            except StoreError as error:
+                if error.kind not in MAY_PASS:
+                    raise
+                self._reasons.append(
+                    f"whether {side.table.cql_name} is really empty could not be read: {error}"
+                )
 
     def _require_same_schema(self) -> None:
         if not self._reasons:

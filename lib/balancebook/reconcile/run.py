@@ -15,9 +15,10 @@ from balancebook.moment import DAY_MS
 from balancebook.progress import Step
 from balancebook.reconcile.definition import definition
 from balancebook.reconcile.document import Reconciliation
-from balancebook.reconcile.engine import Engine, Report
+from balancebook.reconcile.engine import Engine
 from balancebook.reconcile.executors import dask, processes
 from balancebook.reconcile.fold import Folder, ThreadFolder
+from balancebook.reconcile.full_report import Report
 from balancebook.reconcile.keys_file import read_keys
 from balancebook.reconcile.kinds import Kind
 from balancebook.reconcile.options import RESUME_WITHIN_S, Cutoff, Options, can_cut_off

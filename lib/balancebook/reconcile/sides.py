@@ -32,9 +32,7 @@ class Side:
 
     def has_rows(self, reader: Reader) -> bool:
         """Whether this side has any row at all. Raises StoreError."""
-        if not self.selected.where:
-            return bool(reader.rows(f"SELECT {quote(self.address[0])} FROM {self.table.cql_name} LIMIT 1"))
-        # One SELECT for the first row that satisfies conditions would run for as long as the table is large.
+        # One SELECT for the first row would read all that was deleted, or does not satisfy conditions, before it.
         pages = scan(reader, self.table, self.address[:1], budget_rows=1, where=self.selected.where)
         if any(pages):
             return True
