@@ -35,6 +35,7 @@ from balancebook.sketch.layout import Words
 from balancebook.sketch.records import RecordReader
 from balancebook.store.ranges import ScanReport
 from balancebook.store.raw import RawPage
+from balancebook.store.tokens import split_ring
 from scanned_rows import columns, row_bytes
 
 Row = tuple[bytes | None, ...]
@@ -340,12 +341,15 @@ def scans_of(monkeypatch: pytest.MonkeyPatch, how: ScanConfirming, sample: _Samp
 
 def confirming(columns: LookColumns, **given: Any) -> ScanConfirming:
     none: Any = None
+    key = (SimpleNamespace(name="k"),)
     sides: Any = tuple(
-        SimpleNamespace(table=SimpleNamespace(cql_name=f"k.{name}")) for name in ("base", "view")
+        SimpleNamespace(table=SimpleNamespace(cql_name=f"k.{name}", partition_key=key))
+        for name in ("base", "view")
     )
     settling: Any = SimpleNamespace(looker=SimpleNamespace(replicated=False), grace_s=1.0)
     return ScanConfirming(
-        reader=none, sides=sides, columns=columns, settling=settling, seed=5, ranges=1, **given
+        **{"reader": none, "sides": sides, "columns": columns, "settling": settling, "seed": 5, "ranges": 1}
+        | given
     )
 
 
@@ -378,7 +382,7 @@ def test_what_a_sample_of_rows_tells(
     """pages: the rows of each, the same on both sides."""
     asked: list[str] = []
 
-    def sent(_: object, cql: str) -> list[RawPage]:
+    def sent(_reader: object, cql: str, _params: object) -> list[RawPage]:
         asked.append(cql)
         bodies = [b"".join(map(row_bytes, rows)) for rows in pages]
         names = COLUMNS.expressions(BASE)
@@ -392,6 +396,24 @@ def test_what_a_sample_of_rows_tells(
     timed = ', WRITETIME("a"), WRITETIME("b"), TTL("a"), TTL("b")'
     assert [cql.partition(" LIMIT")[0] for cql in asked] == [
         f'SELECT "k", "p", "a", "b"{timed} FROM k.{name}' for name in ("base", "view")
+    ]
+
+
+def test_a_sample_is_read_range_by_range(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One statement over all that was deleted before the first row may be refused by the server."""
+    asked: list[tuple[str, object]] = []
+
+    def sent(_reader: object, cql: str, params: object) -> list[RawPage]:
+        asked.append((cql.partition(" FROM ")[2], params))
+        body = row_bytes(SHORT) * 120
+        return [RawPage(120, np.frombuffer(bytes(8) + body, np.uint8), 8, COLUMNS.expressions(BASE), ())]
+
+    monkeypatch.setattr("balancebook.reconcile.confirm.by_scan.raw_pages", sent)
+    assert confirming(COLUMNS, ranges=4)._sample().row_bytes == SIZE
+    (_, first_end), second, *_ = split_ring(4)
+    assert [each for each in asked if "k.view" in each[0]] == [
+        ('k.view WHERE token("k") <= ? LIMIT 200', (first_end,)),
+        ('k.view WHERE token("k") > ? AND token("k") <= ? LIMIT 80', second),
     ]
 
 

@@ -45,6 +45,7 @@ from balancebook.store.ranges import Progress, RangeTask, ScanReport, tasks_by_t
 from balancebook.store.raw import RawCells, RawPage, raw_pages
 from balancebook.store.raw_scan import raw_scan
 from balancebook.store.reader import Reader
+from balancebook.store.tokens import range_clause
 
 NOT_READ = "the confirming scan was not complete"
 LACKED_BEFORE = (
@@ -142,14 +143,26 @@ class ScanConfirming:
         total = count = 0
         expiring, timed = False, True
         for side in (BASE, VIEW):
-            selected = ", ".join(self.columns.expressions(side))
-            cql = f"SELECT {selected} FROM {self.sides[side].table.cql_name} LIMIT {_PROBED_ROWS}"
-            for page in raw_pages(self.reader, cql):
+            for page in self._first_pages(side):
                 total, count = total + len(page.body) - page.start, count + page.rows
                 for row in page.cells():
                     expiring |= self.columns.expires(row, side)
                     timed &= self.columns.is_timed(row)
         return _Sample(-(-total // count) if count else 0, expiring=expiring, timed=timed)
+
+    def _first_pages(self, side: int) -> Iterator[RawPage]:
+        """The first rows of a side, read range by range as the scans do: where many rows were deleted, the server
+        refuses to look for one among all of them."""
+        table, rows = self.sides[side].table, 0
+        selected = ", ".join(self.columns.expressions(side))
+        for task in tasks_by_turns(self.ranges, 1):
+            clause, params = range_clause(table, task.tokens)
+            cql = f"SELECT {selected} FROM {table.cql_name}{clause} LIMIT {_PROBED_ROWS - rows}"
+            for page in raw_pages(self.reader, cql, params):
+                rows += page.rows
+                yield page
+            if rows >= _PROBED_ROWS:
+                return
 
 
 def _prefix(beside: Path) -> str:
