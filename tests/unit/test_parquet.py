@@ -7,8 +7,10 @@ from uuid import UUID
 
 import pandas as pd
 import pyarrow.parquet as pq
+import pytest
 from cassandra.cqltypes import LongType
 
+from balancebook.reconcile import parquet
 from balancebook.reconcile.found import RawDifference
 from balancebook.reconcile.kinds import Kind
 from balancebook.reconcile.parquet import write_parquet
@@ -51,3 +53,13 @@ def test_pandas_reads_amounts_exactly_as_the_readme_says(tmp_path: Path) -> None
     assert frame["base"].tolist() == [{"a": LARGE, "b": None}, {"a": None, "b": LARGE}]
     assert frame["view"][0] == {"a": None, "b": -LARGE}
     assert pd.isna(frame["view"][1])
+
+
+def test_large_rows_are_written_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [RawDifference(Kind.MISMATCH, (cell(n),), (cell(n),), (cell(-n),)) for n in range(10)]
+    for limit, most, groups in (("_BYTES", 72, 4), ("_BYTES", 73, 3), ("_ROWS", 4, 3), ("_BYTES", 10**6, 1)):
+        with monkeypatch.context() as patched:
+            patched.setattr(parquet, limit, most)
+            file = pq.ParquetFile(written(tmp_path, ("a",), *found))
+        assert (file.num_row_groups, file.metadata.num_rows) == (groups, 10)
+        assert [row["key"]["k"] for row in file.read().to_pylist()] == list(range(10))

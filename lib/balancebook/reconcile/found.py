@@ -32,6 +32,12 @@ class RawDifference:
         """One of a row that is gone before its key was known; `keys`: how many columns a key has."""
         return cls(kind, (None,) * keys, None, None, reason)
 
+    @property
+    def size(self) -> int:
+        """The bytes of its cells."""
+        cells = (*self.key, *(self.base or ()), *(self.view or ()))
+        return sum(len(cell) for cell in cells if cell is not None)
+
     def decoded(self, types: Sequence[Any]) -> Difference:
         """The same with decoded cells; `types` are those of the key's columns, then of the others."""
         keys = len(self.key)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,8 @@ from balancebook.store.cql.values import json_text
 from balancebook.store.schema import View
 from balancebook.verdict import Json
 
-_ROWS = 20_000
+# What is written at a time: so many rows, or about so many bytes of their cells.
+_ROWS, _BYTES = 20_000, 16 << 20
 _INTEGERS = ("tinyint", "smallint", "int", "bigint", "counter")
 
 
@@ -49,16 +49,23 @@ def write_parquet(
     schema = pa.schema(fields, metadata=dict(origin))
     written = 0
     with whole(path) as aside, pq.ParquetWriter(aside, schema, compression="zstd") as writer:
-        for some in _by(_ROWS, differences):
+        for some in _groups(differences):
             documents = [_document(each, columns, cql_types, types) for each in some]
             writer.write_table(pa.Table.from_pylist(documents, schema=schema))
             written += len(documents)
     return written
 
 
-def _by(size: int, differences: Iterable[RawDifference]) -> Iterator[list[RawDifference]]:
-    left = iter(differences)
-    while some := list(islice(left, size)):
+def _groups(differences: Iterable[RawDifference]) -> Iterator[list[RawDifference]]:
+    some: list[RawDifference] = []
+    size = 0
+    for difference in differences:
+        some.append(difference)
+        size += difference.size
+        if len(some) >= _ROWS or size >= _BYTES:
+            yield some
+            some, size = [], 0
+    if some:
         yield some
 
 

@@ -57,7 +57,7 @@ class ComparisonReport:
         if self.verdict is Verdict.FAIL:
             return f"{self._counted(sorted(FAULTS))}.{self.beside}{self.of_build}"
         if not self.complete:
-            return f"{self.unproved} Not everything was compared: {'; '.join(self.reasons)}.".lstrip()
+            return f"{self.unproved} Not everything was compared: {self.why}.".lstrip()
         if self.verdict is Verdict.UNKNOWN:
             return self.unproved
         if not self.rows_base and not self.rows_view:
@@ -67,11 +67,16 @@ class ComparisonReport:
         )
 
     @property
+    def why(self) -> str:
+        """The reasons, as a clause."""
+        return "; ".join(reason.rstrip(".") for reason in self.reasons)
+
+    @property
     def beside(self) -> str:
         """What a message of faults leaves open, as sentences."""
         unknown = self.counts[Kind.UNKNOWN]
         sentences = (
-            (not self.complete, f" Not everything was compared: {'; '.join(self.reasons)}."),
+            (not self.complete, f" Not everything was compared: {self.why}."),
             (unknown, f" {unknown:,} more rows look wrong and were not confirmed."),
         )
         return "".join(sentence for holds, sentence in sentences if holds)

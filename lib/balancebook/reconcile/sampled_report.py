@@ -145,8 +145,7 @@ class SampledReport(ComparisonReport):
                 f"of the base and {view.faulty:,} of {view.read:,} of the view hold a fault.{self.of_build}"
             )
         if not self.complete:
-            reasons = "; ".join(self.reasons)
-            return f"{self.unproved} Not everything that was drawn could be compared: {reasons}.".lstrip()
+            return f"{self.unproved} Not everything that was drawn could be compared: {self.why}.".lstrip()
         if self.verdict is Verdict.UNKNOWN:
             return self.unproved
         return (

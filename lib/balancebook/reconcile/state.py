@@ -95,7 +95,7 @@ class Keeper:
             with zipfile.ZipFile(self._path) as kept:
                 document = json.loads(kept.read("state.json"))
                 common = Common(**document["common"])
-                under_way = _pass_of(kept, document["state"]["under_way"])
+                state = _from_json(document["state"], _pass_of(kept, document["state"]["under_way"]))
         except Exception as error:  # a damaged file raises whatever its bytes lead to
             raise UsageError(
                 f"What {self._path} kept of the run cannot be read: {type(error).__name__}: {error}.",
@@ -103,7 +103,7 @@ class Keeper:
                 parameter="resume",
             ) from error
         _require_same(common, self._common)
-        return _from_json(document["state"], under_way)
+        return state
 
     def keep(self, state: State, *, at_once: bool = False) -> None:
         """Write it, if the last time was a while ago."""
