@@ -82,6 +82,7 @@ def _within(ctx: Context, code: str, seconds: float) -> Result:
     return result
 
 
+@pytest.mark.e2e
 @pytest.mark.check("V003", "unknown")
 @pytest.mark.check("V004", "unknown")
 @pytest.mark.check("V005", "unknown")

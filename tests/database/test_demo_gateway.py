@@ -140,6 +140,7 @@ def test_a_keyspace_that_is_not_there_is_a_missing_view(profile: Profile) -> Non
         assert balance(client, 5)[0] == 503
 
 
+@pytest.mark.e2e
 def test_the_database_comes_is_paused_is_killed_and_comes_back(
     disposable: Callable[..., Node], profile_of: Callable[..., Profile]
 ) -> None:

@@ -189,6 +189,7 @@ def test_a_base_row_alive_under_another_key_does_not_save_an_orphan(
     assert report.samples[0].key == ("z", 2, 1)
 
 
+@pytest.mark.e2e
 def test_a_server_that_dies_before_the_confirmation_leaves_it_unknown(
     disposable: Callable[..., Node], profile_of: Callable[..., Profile]
 ) -> None:

@@ -170,6 +170,7 @@ def test_a_busy_writer_raises_no_alarm_and_faults_are_found(
         assert report.samples[0].key == (7, 1, 7)
 
 
+@pytest.mark.e2e
 def test_a_server_paused_in_mid_scan_leaves_it_unknown(
     disposable: Callable[..., Node], profile_of: Callable[..., Profile]
 ) -> None:

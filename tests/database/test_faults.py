@@ -422,6 +422,7 @@ def restart(node: Node, state_folder: Path) -> None:
     write_server_state(state_folder, node)
 
 
+@pytest.mark.e2e
 def test_a_server_paused_in_mid_scan_and_one_started_anew(
     own_node: Node, profile_of: Callable[..., Profile], environment: dict[str, str], tmp_path: Path
 ) -> None:

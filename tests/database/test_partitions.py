@@ -298,6 +298,7 @@ def test_beyond_the_budget_of_a_scan_only_facts_are_told(compare: Compare) -> No
     assert compare("p\n1\n", "owned_by", budget_rows=5).complete
 
 
+@pytest.mark.e2e
 def test_a_server_that_dies_leaves_partitions_unknown(
     compare: Compare,
     disposable: Callable[..., Node],

@@ -262,6 +262,7 @@ def test_a_deadline_holds_for_drawing_grace_and_confirming(
     assert 0.5 < report.seconds < deadline_s + reader.profile.limits.request_timeout_s
 
 
+@pytest.mark.e2e
 @pytest.mark.usefixtures("fine")
 def test_a_server_paused_meanwhile_leaves_the_ranges_unknown(
     disposable: Callable[..., Node], profile_of: Callable[..., Profile]

@@ -19,6 +19,7 @@ from balancebook.errors import UsageError
 Disposable = Callable[..., Node]
 
 
+@pytest.mark.e2e
 def test_a_node_answers_survives_a_pause_and_a_crash_is_noticed(disposable: Disposable) -> None:
     node = disposable()
     assert (node.alive, node.paused, node.answers()) == (True, False, True)
@@ -30,6 +31,7 @@ def test_a_node_answers_survives_a_pause_and_a_crash_is_noticed(disposable: Disp
     assert (node.alive, node.answers()) == (False, False)
 
 
+@pytest.mark.e2e
 def test_a_paused_node_is_stopped_too(disposable: Disposable) -> None:
     node = disposable()
     node.pause()

@@ -131,6 +131,7 @@ def test_a_server_that_does_not_speak_the_version(profile: Profile, monkeypatch:
     assert _fails(profile).kind == "protocol"
 
 
+@pytest.mark.e2e
 def test_a_server_that_is_paused_and_then_killed(
     disposable: Callable[..., Node], profile_of: Callable[..., Profile]
 ) -> None:

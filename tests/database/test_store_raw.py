@@ -158,6 +158,7 @@ def test_an_answer_without_columns_is_an_error_and_not_zero_rows(
         list(raw_pages(reader, cql))
 
 
+@pytest.mark.e2e
 def test_a_paused_server_is_noticed_between_pages(
     disposable: Callable[..., Node], profile_of: Callable[..., Profile]
 ) -> None:

@@ -149,6 +149,7 @@ def test_what_no_retry_can_mend_is_raised(reader: Reader, keyspace: str) -> None
         scan(reader, _ledger(reader, keyspace), COLUMNS, budget_rows=0)
 
 
+@pytest.mark.e2e
 def test_a_server_that_pauses(disposable: Callable[..., Node], profile_of: Callable[..., Profile]) -> None:
     node = disposable()
     writing = connect(profile_of(node, limits=Limits(request_timeout_s=30.0)))
