@@ -59,6 +59,8 @@ def exchange(rows: int) -> Iterator[Exchange]:
                 with node.admin() as tools:
                     for table in (LEDGER, VIEW):
                         tools.flush(KEYSPACE, table)
+                    # As every cluster has them after five minutes.
+                    tools._exec("org.apache.cassandra.db:type=StorageService", "refreshSizeEstimates")
                 with open_reader(profile) as reader:
                     yield Exchange(node, profile, config, session, reader, filled)
             finally:
