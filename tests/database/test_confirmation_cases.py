@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cassandra.cluster import Session
@@ -327,9 +328,9 @@ WAYS = {
 
 
 # With workers and Dask only two cases: they start processes, which takes seconds, and what follows is the same.
-PAIRS = [
-    (name, way) for name in CASES for way in WAYS if way not in ("workers", "dask") or name in list(CASES)[:2]
-]
+PROCESSES = ("workers", "dask")
+PAIRS: list[Any] = [(name, way) for name in CASES for way in WAYS if way not in PROCESSES]
+PAIRS += [pytest.param(name, way, marks=pytest.mark.e2e) for name in list(CASES)[:2] for way in PROCESSES]
 
 
 @pytest.mark.parametrize(("name", "way"), PAIRS)

@@ -121,6 +121,7 @@ def test_a_view_altered_meanwhile_is_not_judged(session: Session, reader: Reader
     assert "altered" in report.reasons[0]
 
 
+@pytest.mark.e2e
 def test_a_busy_writer_raises_no_alarm_and_faults_are_found(
     session: Session, reader: Reader, place: str, fault: Injector
 ) -> None:

@@ -132,6 +132,7 @@ def test_what_is_still_there_is_not_blamed(session: Session, reader: Reader, key
     assert change_of(view, view) == f"the view {keyspace}.{VIEW} was altered while it was read"
 
 
+@pytest.mark.e2e
 def test_a_permission_that_is_revoked(
     disposable: Callable[..., Node], profile_of: Callable[..., Profile], tmp_path: Path
 ) -> None:

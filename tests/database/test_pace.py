@@ -113,6 +113,7 @@ def test_a_scan_that_fails_does_not_wait(reader: Reader, tables: tuple[Table, Ta
     assert time.monotonic() - began < 0.25 * ROWS / 2 / 1000
 
 
+@pytest.mark.e2e
 def test_queries_beside_a_paced_scan_stay_within_the_limit(
     profile: Profile, reader: Reader, tables: tuple[Table, Table], place: str
 ) -> None:
