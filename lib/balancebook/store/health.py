@@ -157,8 +157,8 @@ def _node(
     if built:
         return NodeBuild(host.address, host.host_id, status, 100.0, built=True)
     if status == BUILT:
-        # Of the view before, perhaps: the node's own table of built views does not have this one.
-        status = "none"
+        # Of the view before, perhaps, and so is its time: the node's own table of built views does not have this one.
+        status, status_us = "none", None
     rows = reader.rows_on(host, dialect.build_progress, (view.keyspace, view.name))
     progress = [(start, end, last) for start, end, last, _ in rows]
     times_us = [each for each in (status_us, *(row[3] for row in rows)) if each is not None]
