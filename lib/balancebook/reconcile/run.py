@@ -201,13 +201,13 @@ class _Run:
             # Whatever was asked can be done: now there is something to tell.
             if all(cost.rows for cost in costs):
                 self.telling.told(_cost_in_words(costs, request.rate))
-            expected = 0
+            expected, known = 0, [cost.rows or 0 for cost in costs]
             if rows >= _WORTH_A_GLANCE and not resumed:
                 glance = quick(self.reader, self.view, ranges=_GLANCED, pace=pace)
                 self.telling.told(glance.message)
-                expected = glance.expected([cost.rows or 0 for cost in costs])
+                expected = glance.expected(known)
             # Of so few ranges it may be half as much.
-            return engine.report(expected // 2, sum(cost.rows or 0 for cost in costs))
+            return engine.report(expected // 2, sum(known))
 
     def _options(self, ranges: int, cutoff: Cutoff | None, pace: Pace | None) -> Options:
         request = self.request

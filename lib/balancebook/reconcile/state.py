@@ -74,6 +74,15 @@ class Common:
     samples: int
     all_differences: bool
 
+    @property
+    def ways(self) -> dict[str, str]:
+        """How it was asked for, by the parameter that says so."""
+        return {
+            "cutoff": f"with --cutoff {self.cutoff}",
+            "samples": f"with --samples {self.samples}",
+            "differences": f"{'with' if self.all_differences else 'without'} --differences",
+        }
+
 
 def digest_of(*parts: object) -> str:
     """A digest: it differs if the parts differ."""
@@ -130,18 +139,8 @@ def _require_same(first: Common, now: Common) -> None:
             "Run it again without --resume.",
             parameter="resume",
         )
-    had = (
-        ("cutoff", first.cutoff, now.cutoff, f"with --cutoff {first.cutoff}"),
-        ("samples", first.samples, now.samples, f"with --samples {first.samples}"),
-        (
-            "differences",
-            first.all_differences,
-            now.all_differences,
-            "with --differences" if first.all_differences else "without --differences",
-        ),
-    )
-    for name, before, after, way in had:
-        if before != after:
+    for name, way in first.ways.items():
+        if way != now.ways[name]:
             raise UsageError(
                 f"The run to be resumed was begun {way}.",
                 f"Resume it {way} too, or run it again without --resume.",
